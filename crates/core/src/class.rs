@@ -1,0 +1,222 @@
+//! Size classes: one shared function `class(size, align)`, computed tables, const proofs.
+//!
+//! Blocks up to [`SMALL_MAX`] come in [`CLASSES`] sizes: steps of 16 B up to 128 B, then eight steps
+//! a doubling, so a block wastes at most 1/9 of its size above 128 B. Every block is aligned to 16
+//! B (glibc's and the System V ABI's promise for any block of 16 B or more; asked of all blocks by
+//! tests in the field). An alignment above 16 B takes the first class whose size is a multiple of
+//! it: spans start at slice boundaries, so block `i` at `i * size` is then aligned.
+//!
+//! Allocation and free share this one function, which makes sized frees sound as long as `realloc`
+//! moves a block whenever its class changes.
+
+/// Smallest block and smallest alignment, bytes.
+pub const MIN_BLOCK: usize = 16;
+/// Largest block of a size class, bytes; above it, blocks are large.
+pub const SMALL_MAX: usize = 32 * 1024;
+/// Largest request served by the first-level table ([`index_fine`]).
+pub const FINE_MAX: usize = 1024;
+/// Number of size classes.
+pub const CLASSES: usize = 8 + 8 * 8;
+/// Bytes of a slice, the unit of the page heap; spans start at multiples of it.
+pub const SLICE: usize = 64 * 1024;
+/// `log2(SLICE)`.
+pub const SLICE_SHIFT: u32 = SLICE.trailing_zeros();
+
+/// Entries of the fine table: requests up to [`FINE_MAX`] in steps of 16 B.
+pub const FINE_LEN: usize = FINE_MAX / 16 + 1;
+/// Entries of the coarse table: requests up to [`SMALL_MAX`] in steps of 128 B.
+pub const COARSE_LEN: usize = SMALL_MAX / 128 + 1;
+
+/// Class of each request up to [`FINE_MAX`], by [`index_fine`].
+pub static FINE: [u8; FINE_LEN] = fine();
+/// Class of each request up to [`SMALL_MAX`] and above [`FINE_MAX`], by [`index_coarse`].
+pub static COARSE: [u8; COARSE_LEN] = coarse();
+static SIZES: [u16; CLASSES] = sizes();
+static SLICES: [u8; CLASSES] = slices();
+
+/// Index into [`FINE`] of a request of at most [`FINE_MAX`] bytes.
+#[inline(always)]
+pub const fn index_fine(size: usize) -> usize {
+    (size + 15) >> 4
+}
+
+/// Index into [`COARSE`] of a request of at most [`SMALL_MAX`] bytes.
+#[inline(always)]
+pub const fn index_coarse(size: usize) -> usize {
+    (size + 127) >> 7
+}
+
+/// Class of a request of `size` bytes at 16-byte alignment; `None` above [`SMALL_MAX`].
+#[inline(always)]
+pub fn class_of(size: usize) -> Option<usize> {
+    if size <= FINE_MAX {
+        Some(FINE[index_fine(size)] as usize)
+    } else if size <= SMALL_MAX {
+        Some(COARSE[index_coarse(size)] as usize)
+    } else {
+        None
+    }
+}
+
+/// Class of a request of `size` bytes at `align` (a power of two); `None` when it is large.
+///
+/// The one function that allocation, sized free and `realloc` share.
+#[inline(always)]
+pub fn class(size: usize, align: usize) -> Option<usize> {
+    if align <= MIN_BLOCK { class_of(size) } else { class_aligned(size, align) }
+}
+
+#[inline]
+fn class_aligned(size: usize, align: usize) -> Option<usize> {
+    if align > SMALL_MAX || size > SMALL_MAX {
+        return None;
+    }
+    // Rounding up to the alignment leaves at most a few classes to try: the power of two that ends
+    // the doubling fits every alignment up to itself.
+    let mut class = class_of((size.max(1) + align - 1) & !(align - 1))?;
+    while class < CLASSES {
+        if size_of_class(class) & (align - 1) == 0 {
+            return Some(class);
+        }
+        class += 1;
+    }
+    None
+}
+
+/// Bytes of a block of `class`.
+#[inline(always)]
+pub fn size_of_class(class: usize) -> usize {
+    // Sizes are stored in units of 16 B so that 32 KiB fits.
+    (SIZES[class] as usize) << 4
+}
+
+/// Slices of a span of `class`.
+#[inline]
+pub fn slices_of_class(class: usize) -> usize {
+    SLICES[class] as usize
+}
+
+/// Blocks in a span of `class`.
+#[inline]
+pub fn capacity_of_class(class: usize) -> usize {
+    slices_of_class(class) * SLICE / size_of_class(class)
+}
+
+const fn size_const(class: usize) -> usize {
+    if class < 8 {
+        (class + 1) * 16
+    } else {
+        let doubling = (class - 8) / 8;
+        let step = (class - 8) % 8 + 1;
+        (128 << doubling) + step * (16 << doubling)
+    }
+}
+
+const fn sizes() -> [u16; CLASSES] {
+    let mut table = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        table[class] = (size_const(class) >> 4) as u16;
+        class += 1;
+    }
+    table
+}
+
+const fn fine() -> [u8; FINE_LEN] {
+    let mut table = [0; FINE_LEN];
+    let (mut i, mut class) = (0, 0);
+    while i < FINE_LEN {
+        while size_const(class) < i * 16 {
+            class += 1;
+        }
+        table[i] = class as u8;
+        i += 1;
+    }
+    table
+}
+
+const fn coarse() -> [u8; COARSE_LEN] {
+    let mut table = [0; COARSE_LEN];
+    let (mut i, mut class) = (0, 0);
+    while i < COARSE_LEN {
+        while size_const(class) < i * 128 {
+            class += 1;
+        }
+        table[i] = class as u8;
+        i += 1;
+    }
+    table
+}
+
+/// The fewest slices that hold at least four blocks and waste at most 1/16 at the end.
+const fn slices() -> [u8; CLASSES] {
+    let mut table = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        let size = size_const(class);
+        let mut slices = 1;
+        while slices * SLICE / size < 4 || (slices * SLICE % size) * 16 > slices * SLICE {
+            slices += 1;
+        }
+        table[class] = slices as u8;
+        class += 1;
+    }
+    table
+}
+
+// Proofs, at compile time.
+const _: () = {
+    assert!(size_const(0) == MIN_BLOCK);
+    assert!(size_const(CLASSES - 1) == SMALL_MAX);
+    let fine = fine();
+    let coarse = coarse();
+    let slices = slices();
+    let mut class = 0;
+    while class < CLASSES {
+        let size = size_const(class);
+        assert!(size % 16 == 0);
+        if class > 0 {
+            let below = size_const(class - 1);
+            assert!(below < size);
+            // Internal waste: a request one byte above the class below.
+            assert!(size <= 128 || (size - (below + 1)) * 8 <= size);
+        }
+        assert!(slices[class] >= 1 && slices[class] <= 4);
+        assert!(slices[class] as usize * SLICE / size < 1 << 15);
+        class += 1;
+    }
+    // Both tables give the smallest class that fits, for every request.
+    let mut size = 0;
+    while size <= SMALL_MAX {
+        let class = if size <= FINE_MAX { fine[index_fine(size)] } else { coarse[index_coarse(size)] } as usize;
+        assert!(size_const(class) >= size);
+        assert!(class == 0 || size_const(class - 1) < size);
+        // Sizes above the fine range need only be tried around the multiples of 128.
+        size += if size <= FINE_MAX || size % 128 >= 126 || size % 128 < 2 { 1 } else { 125 };
+    }
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_small_request_gets_the_smallest_class_that_fits_its_size_and_alignment() {
+        for align_shift in 0..=15 {
+            let align = 1usize << align_shift;
+            for size in 0..=SMALL_MAX {
+                let expected = (0..CLASSES)
+                    .find(|&class| size_of_class(class) >= size && size_of_class(class).is_multiple_of(align));
+                assert_eq!(class(size, align), expected, "size {size} align {align}");
+            }
+        }
+    }
+
+    #[test]
+    fn layouts_beyond_the_classes_are_large() {
+        assert_eq!(class(SMALL_MAX + 1, 1), None);
+        assert_eq!(class(1, 1 << 62), None);
+        assert_eq!(class(0, 1 << 63), None);
+        assert_eq!(class(usize::MAX, 16), None);
+    }
+}

@@ -1,0 +1,191 @@
+//! S0: heaps. The thread cache, without locks and, on own blocks, without atomics.
+//!
+//! A heap belongs to whoever has its tenure (see [`crate::remote`]): a thread, for as long as it
+//! lives; or for a moment whoever entered a parked heap. Only that one touches its fields, except
+//! `tenure`, which is everyone's.
+//!
+//! For each class there is at most one *current* span, whose free blocks are all in the heap's own
+//! list `lists[class]`: `malloc` pops there, and a free of a block of the current span pushes there.
+//! Other spans of the class keep their free blocks themselves. What a free does is written on the
+//! span (see [`crate::span`]), so neither path asks what state anything is in.
+//!
+//! A thread begins on [`Heap::EMPTY`], whose lists are empty for ever and whose address owns
+//! nothing: "not initialised" is the slow path's question, not the fast path's.
+//!
+//! * `fast`: the paths that every allocation and free takes, inlined into their callers;
+//! * `refill`: where blocks come from when a list is empty;
+//! * `spans`: the moves of spans between current, full, available, released and orphaned;
+//! * `foreign`: frees of blocks that another heap owns: batches, tokens, claims.
+
+mod fast;
+mod foreign;
+mod refill;
+mod spans;
+
+pub use fast::{alloc_class_or, alloc_or, dealloc_or};
+
+use crate::class::{CLASSES, FINE, FINE_LEN};
+use crate::remote::Tenure;
+use crate::span::{Block, Span, SpanList};
+use core::ptr::null_mut;
+
+/// Batches of remote frees that a heap keeps open.
+pub const BATCHES: usize = 8;
+
+/// Blocks of one span, freed here, on their way to its owner.
+#[derive(Clone, Copy, Debug)]
+struct Batch {
+    span: *mut Span,
+    head: *mut Block,
+    tail: *mut Block,
+    count: u32,
+}
+
+impl Batch {
+    const EMPTY: Batch = Batch { span: null_mut(), head: null_mut(), tail: null_mut(), count: 0 };
+}
+
+/// What a heap is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Role {
+    /// Stands for "no heap"; immutable.
+    Empty,
+    /// A thread's, or parked for one.
+    Thread,
+    /// First-class: used by any thread, one at a time.
+    User,
+}
+
+/// A heap; see the module. Below 4 KiB.
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub struct Heap {
+    /// Free blocks of each class's current span.
+    lists: [*mut Block; CLASSES],
+    /// A copy of [`FINE`]: one instruction nearer than the static.
+    fine: [u8; FINE_LEN],
+    /// What it is for.
+    pub role: Role,
+    /// Every allocation takes the slow path, which counts it.
+    counting: bool,
+    /// NUMA node whose pool and page heap serve it.
+    pub node: u8,
+    /// Nesting depth of slow paths: above 0, the lists may be between two states.
+    depth: u8,
+    /// Next batch to give up when all are taken.
+    next_batch: u8,
+    current: [*mut Span; CLASSES],
+    available: [SpanList; CLASSES],
+    full: SpanList,
+    /// Large blocks of a first-class heap.
+    pub(crate) larges: SpanList,
+    batches: [Batch; BATCHES],
+    /// Allocations by class, while counting.
+    pub allocs: [u64; CLASSES],
+    /// Next in the node pool's list.
+    pub next_parked: *mut Heap,
+    /// Next of all heaps ever made.
+    pub next_heap: *mut Heap,
+    /// Who may touch all of the above; and the tokens sent here.
+    pub tenure: Shared,
+}
+
+/// On a cache line of its own: other threads write it.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct Shared(Tenure);
+
+impl core::ops::Deref for Shared {
+    type Target = Tenure;
+    fn deref(&self) -> &Tenure {
+        &self.0
+    }
+}
+
+const _: () = assert!(size_of::<Heap>() <= 4096);
+
+// SAFETY: heaps are reached through raw pointers; the module says who may touch what.
+unsafe impl Sync for Heap {}
+
+impl Heap {
+    /// The heap of a thread that has none: never written, owns nothing.
+    pub const EMPTY: Heap = Heap {
+        lists: [null_mut(); CLASSES],
+        fine: FINE,
+        role: Role::Empty,
+        counting: false,
+        node: 0,
+        depth: 0,
+        next_batch: 0,
+        current: [null_mut(); CLASSES],
+        available: [SpanList::EMPTY; CLASSES],
+        full: SpanList::EMPTY,
+        larges: SpanList::EMPTY,
+        batches: [Batch::EMPTY; BATCHES],
+        allocs: [0; CLASSES],
+        next_parked: null_mut(),
+        next_heap: null_mut(),
+        tenure: Shared(Tenure::new()),
+    };
+
+    /// Makes zeroed memory a heap that the caller owns.
+    ///
+    /// # Safety
+    /// `heap` is zeroed memory of the caller's, of a heap's size and alignment.
+    pub unsafe fn init(heap: *mut Heap, role: Role, node: u8, counting: bool) {
+        // SAFETY: the caller's memory; zero is valid for every field but `role`.
+        unsafe {
+            (*heap).role = role;
+            (*heap).fine = FINE;
+            (*heap).node = node;
+            (*heap).counting = counting;
+        }
+    }
+
+    /// True when the heap was in the middle of something; for the child of a fork.
+    ///
+    /// # Safety
+    /// The heap's thread does not run.
+    pub unsafe fn is_unsettled(heap: *const Heap) -> bool {
+        // SAFETY: nobody writes it.
+        unsafe { core::ptr::read_volatile(&raw const (*heap).depth) != 0 }
+    }
+
+    /// True when every allocation is counted.
+    pub fn is_counting(&self) -> bool {
+        self.counting
+    }
+}
+
+/// Marks a heap unsettled as long as it lives; see [`Heap::is_unsettled`].
+#[derive(Debug)]
+pub(crate) struct Unsettled(*mut Heap);
+
+impl Unsettled {
+    /// # Safety
+    /// The caller has the heap's tenure.
+    #[inline]
+    pub(crate) unsafe fn enter(heap: *mut Heap) -> Self {
+        // SAFETY: the caller's heap. Volatile: a fork in a signal handler on this thread, or the
+        // copy that a fork makes while this thread runs, sees the mark before any change under it.
+        unsafe {
+            let depth = &raw mut (*heap).depth;
+            depth.write_volatile(depth.read_volatile() + 1);
+        }
+        core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+        Self(heap)
+    }
+}
+
+impl Drop for Unsettled {
+    #[inline]
+    fn drop(&mut self) {
+        core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::SeqCst);
+        // SAFETY: as in `enter`.
+        unsafe {
+            let depth = &raw mut (*self.0).depth;
+            depth.write_volatile(depth.read_volatile() - 1);
+        }
+    }
+}

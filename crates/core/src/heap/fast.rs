@@ -1,0 +1,93 @@
+//! The paths that every allocation and free takes.
+//!
+//! Instruction counts are gated (`cargo xtask gate`): a change here that costs one shows itself.
+
+use super::Heap;
+use crate::addr::addr;
+use crate::class::{COARSE, FINE_MAX, SMALL_MAX, index_coarse, index_fine};
+use crate::directory::Directory;
+use crate::span::{Block, Span};
+
+/// A block of at least `size` bytes aligned to 16 B, or what `slow` returns when the heap has none
+/// at hand (or is [`Heap::EMPTY`], or the size is large). 12 instructions up to 1 KiB.
+///
+/// # Safety
+/// The caller has the heap's tenure.
+#[inline(always)]
+pub unsafe fn alloc_or(heap: *mut Heap, size: usize, slow: impl FnOnce(usize) -> *mut u8) -> *mut u8 {
+    // SAFETY: the indices are below the tables' lengths by the tests; the class is below CLASSES by
+    // the tables' proofs.
+    unsafe {
+        if size <= FINE_MAX {
+            let class = *(&raw const (*heap).fine).cast::<u8>().add(index_fine(size)) as usize;
+            return alloc_class_or(heap, class, || slow(size));
+        }
+        if size <= SMALL_MAX {
+            let class = *COARSE.get_unchecked(index_coarse(size)) as usize;
+            // Keeps the compiler from joining the two paths behind variable shifts.
+            core::arch::asm!("", options(nomem, nostack, preserves_flags));
+            return alloc_class_or(heap, class, || slow(size));
+        }
+    }
+    slow(size)
+}
+
+/// As [`alloc_or`] for a class known already.
+///
+/// # Safety
+/// As for [`alloc_or`]; `class` is below `CLASSES`.
+#[inline(always)]
+pub unsafe fn alloc_class_or(heap: *mut Heap, class: usize, slow: impl FnOnce() -> *mut u8) -> *mut u8 {
+    // SAFETY: the caller's contract.
+    match unsafe { pop(heap, class) } {
+        block if block.is_null() => slow(),
+        block => block.cast(),
+    }
+}
+
+/// Pops a block of the class's list, or returns null.
+///
+/// # Safety
+/// As for [`alloc_class_or`].
+#[inline(always)]
+pub(super) unsafe fn pop(heap: *mut Heap, class: usize) -> *mut Block {
+    // SAFETY: a list of the caller's heap; its blocks are free memory of the current span. The
+    // empty heap's lists are null and never written.
+    unsafe {
+        let list = (&raw mut (*heap).lists).cast::<*mut Block>().add(class);
+        let block = *list;
+        if !block.is_null() {
+            *list = (*block).next;
+        }
+        block
+    }
+}
+
+/// Frees a block of a span that `heap` owns; `event` when the span's countdown ends, `slow` for
+/// everything else: null, foreign, another heap's, large. 17 instructions.
+///
+/// # Safety
+/// The caller has the heap's tenure; `block` is null or below
+/// [`ADDRESS_END`](crate::directory::ADDRESS_END) and, if it is a block of this allocator, in use.
+#[inline(always)]
+pub unsafe fn dealloc_or(
+    directory: &Directory,
+    heap: *mut Heap,
+    block: *mut u8,
+    event: impl FnOnce(*mut Span),
+    slow: impl FnOnce(*mut u8),
+) {
+    // SAFETY: a span is found only if the caller's heap owns it, and then its first line is the
+    // caller's.
+    unsafe {
+        let Some(span) = directory.lookup_owned(addr(block), addr(heap)) else { return slow(block) };
+        let list = (*span).list;
+        let block = block.cast::<Block>();
+        (*block).next = *list;
+        *list = block;
+        (*span).countdown = (*span).countdown.wrapping_sub(1);
+        if (*span).countdown == 0 {
+            event(span);
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Frees of blocks that the freeing thread's heap does not own.
+//!
+//! A free goes into a batch for its span; a full batch is pushed on the span's remote list with one
+//! exchange. Who pushes on an empty list holds the span's token and delivers it to the owner (see
+//! [`crate::remote`]). A span without owner becomes the freeing heap's.
+
+use super::spans::chain_length;
+use super::{BATCHES, Batch, Heap, Role, Unsettled};
+use crate::addr::{addr, ptr};
+use crate::allocator::Allocator;
+use crate::os::Os;
+use crate::remote::{Pushed, Taken};
+use crate::span::{Block, Kind, OWNER_ORPHAN, Place, Span};
+use core::ptr::null_mut;
+
+/// Blocks of one batch at most.
+const BATCH_BLOCKS: u32 = 32;
+/// Bytes of one batch at most, in blocks: larger blocks go home at once.
+const BATCH_BYTES: u32 = 8192;
+/// How far tokens are followed from one parked heap to the next before they are left to whoever
+/// adopts it.
+const FORWARD_DEPTH: u32 = 4;
+
+impl<O: Os> Allocator<O> {
+    /// Frees a block of a small span that `heap` does not own.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure; the block is one of the span's and in use.
+    pub(crate) unsafe fn free_remote(&self, heap: *mut Heap, span: *mut Span, block: *mut Block) {
+        // SAFETY: the caller's heap; the block was the program's and is now ours.
+        unsafe {
+            let owner = (*span).owner();
+            let user = owner > 2 && owner != addr(heap) && (*ptr::<Heap>(owner)).role == Role::User;
+            if user || (*span).block_size >= BATCH_BYTES {
+                // A first-class heap may be destroyed as a whole: its blocks wait nowhere.
+                return self.send(heap, span, block, block, 1, 0);
+            }
+            let index = (addr(span) >> 7) % BATCHES;
+            let batch = &raw mut (*heap).batches[index];
+            if (*batch).span != span {
+                self.flush(heap, batch);
+                (*batch).span = span;
+                (*batch).tail = block;
+                (*batch).head = null_mut();
+            } else if (*batch).head == block {
+                return self.double_free(addr(block));
+            }
+            Block::link(block, (*batch).head);
+            (*batch).head = block;
+            (*batch).count += 1;
+            if (*batch).count >= BATCH_BLOCKS || (*batch).count * (*span).block_size >= BATCH_BYTES {
+                self.flush(heap, batch);
+            }
+        }
+    }
+
+    unsafe fn flush(&self, heap: *mut Heap, batch: *mut Batch) {
+        // SAFETY: a batch of the caller's heap.
+        unsafe {
+            let Batch { span, head, tail, count } = *batch;
+            *batch = Batch::EMPTY;
+            if count > 0 {
+                self.send(heap, span, head, tail, count, 0);
+            }
+        }
+    }
+
+    /// Sends all open batches.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure.
+    pub unsafe fn flush_batches(&self, heap: *mut Heap) {
+        for index in 0..BATCHES {
+            // SAFETY: the caller's heap.
+            unsafe {
+                if (*heap).batches[index].count > 0 {
+                    self.flush(heap, &raw mut (*heap).batches[index]);
+                }
+            }
+        }
+    }
+
+    /// Gives a chain of blocks to the span's owner, or frees it here when that is us by now.
+    unsafe fn send(
+        &self,
+        heap: *mut Heap,
+        span: *mut Span,
+        head: *mut Block,
+        tail: *mut Block,
+        count: u32,
+        depth: u32,
+    ) {
+        // SAFETY: the chain's blocks are in use as far as the span's owner knows, so the span lives.
+        unsafe {
+            let _unsettled = Unsettled::enter(heap);
+            if (*span).owner() == OWNER_ORPHAN {
+                self.claim(heap, span);
+            }
+            if (*span).owner() == addr(heap) {
+                return self.free_chain(heap, span, head, tail, count);
+            }
+            // What is needed of the descriptor after the push, which may be its last moment.
+            let (node, start, slices) = ((*span).node, (*span).start, (*span).slices as usize);
+            let mut capacity = if (*span).kind == Kind::Small { (*span).capacity as usize } else { usize::MAX };
+            let mut spare: *mut Span = null_mut();
+            let token = loop {
+                match (*span).remote.push(head, tail, count as usize, capacity, !spare.is_null()) {
+                    Pushed::Listed(token) => break token,
+                    Pushed::Retired(token) => {
+                        self.free_range(node as usize, start, slices, spare);
+                        spare = null_mut();
+                        break token;
+                    }
+                    Pushed::WouldRetire => {
+                        spare = self.spare_descriptor(node as usize);
+                        if spare.is_null() {
+                            // No memory for a descriptor: the owner will find the blocks instead.
+                            capacity = usize::MAX;
+                        }
+                    }
+                }
+            };
+            if !spare.is_null() {
+                self.drop_spare(spare);
+            }
+            if token {
+                self.deliver(heap, span, depth);
+            }
+        }
+    }
+
+    /// Gets a token to the span's owner.
+    unsafe fn deliver(&self, heap: *mut Heap, span: *mut Span, depth: u32) {
+        // SAFETY: we hold the token, so the descriptor is live.
+        unsafe {
+            loop {
+                let owner = (*span).owner();
+                if owner == OWNER_ORPHAN {
+                    if !self.claim(heap, span) {
+                        return;
+                    }
+                } else if owner == addr(heap) {
+                    return self.collect(heap, span);
+                } else {
+                    let target: *mut Heap = ptr(owner);
+                    if (*target).tenure.deliver(span) && depth < FORWARD_DEPTH {
+                        self.look_after(target, depth + 1);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Processes the tokens of a parked heap, unless somebody else does.
+    ///
+    /// # Safety
+    /// `target` is a heap of this allocator.
+    unsafe fn look_after(&self, target: *mut Heap, depth: u32) {
+        // SAFETY: between `try_enter` and `leave` the heap is ours.
+        unsafe {
+            if (*target).tenure.try_enter() {
+                loop {
+                    self.collect_pending_at(target, depth);
+                    if (*target).tenure.leave() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes an orphan the heap's own; afterwards the span has an owner, whoever it is. False: this
+    /// thread holds the node's lock already (a signal handler interrupted it), nothing was done.
+    unsafe fn claim(&self, heap: *mut Heap, span: *mut Span) -> bool {
+        // SAFETY: the span is live: the caller has blocks of it, or its token.
+        unsafe {
+            let node = self.node((*span).node as usize);
+            let Some(mut node) = node.lock(&self.os, self.os.thread()) else { return false };
+            let claimed = node.pool.claim(span);
+            drop(node);
+            if claimed {
+                self.own_orphan(heap, span);
+            }
+            true
+        }
+    }
+
+    /// Processes all tokens sent to the heap.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure.
+    pub unsafe fn collect_pending(&self, heap: *mut Heap) {
+        // SAFETY: the contract.
+        unsafe { self.collect_pending_at(heap, 0) };
+    }
+
+    unsafe fn collect_pending_at(&self, heap: *mut Heap, depth: u32) {
+        // SAFETY: the caller's heap. The pending link is read before the token is used up.
+        unsafe {
+            let _unsettled = Unsettled::enter(heap);
+            let mut span = (*heap).tenure.take_pending();
+            while !span.is_null() {
+                let next = Span::pending(span);
+                self.deliver(heap, span, depth);
+                span = next;
+            }
+        }
+    }
+
+    /// Uses up the token of a span that the heap owns: takes its remote list.
+    unsafe fn collect(&self, heap: *mut Heap, span: *mut Span) {
+        // SAFETY: the caller has the heap's tenure and the token.
+        unsafe {
+            match (*span).remote.take() {
+                Taken::Chain(head, count) if (*span).kind == Kind::Large => {
+                    debug_assert!(!head.is_null() && count == 1);
+                    (*heap).larges.remove(span);
+                    self.free_span(span);
+                }
+                Taken::Chain(head, count) => {
+                    let mut tail = head;
+                    for _ in 1..count {
+                        tail = (*tail).next;
+                    }
+                    self.free_chain(heap, span, head, tail, count as u32);
+                }
+                Taken::Retired => {
+                    self.unfile(heap, span);
+                    self.drop_retired(span);
+                }
+            }
+        }
+    }
+
+    /// Frees a chain of blocks of a span that the heap owns.
+    unsafe fn free_chain(&self, heap: *mut Heap, span: *mut Span, head: *mut Block, tail: *mut Block, count: u32) {
+        // SAFETY: the caller's heap, span and blocks.
+        unsafe {
+            let list = (*span).list;
+            Block::link(tail, *list);
+            *list = head;
+            match (*span).place {
+                Place::Current => {}
+                Place::Full => {
+                    (*heap).full.remove(span);
+                    self.file(heap, span, (*span).capacity - count);
+                }
+                _ => {
+                    debug_assert!(chain_length(head, count) == count);
+                    (*span).countdown -= count;
+                    if (*span).countdown == 0 {
+                        self.unfile(heap, span);
+                        self.file(heap, span, 0);
+                    }
+                }
+            }
+        }
+    }
+}

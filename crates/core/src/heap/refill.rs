@@ -1,0 +1,141 @@
+//! Where blocks come from when a heap's list is empty.
+
+use super::fast::pop;
+use super::{Heap, Unsettled};
+use crate::addr::{addr, ptr};
+use crate::allocator::Allocator;
+use crate::class::{CLASSES, capacity_of_class, size_of_class, slices_of_class};
+use crate::os::Os;
+use crate::span::{Block, Kind, Place, Span};
+use crate::sync::atomic::Ordering;
+use core::ptr::null_mut;
+
+/// Bytes of fresh blocks that one refill links: one page, so that memory is touched as it is used.
+const EXTENT: usize = 4096;
+
+impl<O: Os> Allocator<O> {
+    /// A block of `class` when the heap's list has none; true beside it when it is known to read as
+    /// zero but for its first word. Null: out of memory.
+    ///
+    /// Order: what other threads gave back, the rest of the current span, a span with free blocks,
+    /// an orphan of the class, a new span.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure.
+    #[cold]
+    pub unsafe fn refill(&self, heap: *mut Heap, class: usize) -> (*mut u8, bool) {
+        // SAFETY: the caller's heap throughout.
+        unsafe {
+            let _unsettled = Unsettled::enter(heap);
+            if (*heap).tenure.has_pending() {
+                self.collect_pending(heap);
+            }
+            if (*heap).counting {
+                (*heap).allocs[class] += 1;
+            }
+            loop {
+                let block = self.pop_any(heap, class);
+                if !block.is_null() {
+                    return (block.cast(), false);
+                }
+                let span = (*heap).current[class];
+                if !span.is_null() {
+                    if (*span).carved < (*span).capacity {
+                        return (self.carve(span), (*span).dirty == 0);
+                    }
+                    self.make_full(heap, class);
+                }
+                self.flush_batches(heap);
+                let mut span = (*heap).available[class].pop_front();
+                if span.is_null() {
+                    span = self.claim_class(heap, class);
+                }
+                if span.is_null() {
+                    span = self.new_span(heap, class);
+                }
+                if span.is_null() {
+                    return (null_mut(), false);
+                }
+                self.make_current(heap, span);
+            }
+        }
+    }
+
+    unsafe fn pop_any(&self, heap: *mut Heap, class: usize) -> *mut Block {
+        // SAFETY: the caller's heap; while counting, the free blocks of the current span are in its
+        // own list.
+        unsafe {
+            let span = (*heap).current[class];
+            if !(*heap).counting || span.is_null() {
+                return pop(heap, class);
+            }
+            let block = (*span).free;
+            if !block.is_null() {
+                (*span).free = (*block).next;
+            }
+            block
+        }
+    }
+
+    /// Hands out the next untouched block of the current span and links the rest of its page into
+    /// the list, in address order.
+    unsafe fn carve(&self, span: *mut Span) -> *mut u8 {
+        // SAFETY: the current span of the caller's heap; its list is empty; `carved` to `carved +
+        // count` lies in the span and nobody has seen it.
+        unsafe {
+            let size = (*span).block_size as usize;
+            let left = ((*span).capacity - (*span).carved) as usize;
+            let count = (EXTENT / size).clamp(1, left);
+            let first = (*span).start + (*span).carved as usize * size;
+            (*span).carved += count as u32;
+            let mut next = null_mut();
+            for index in (1..count).rev() {
+                let block: *mut Block = ptr(first + index * size);
+                Block::link(block, next);
+                next = block;
+            }
+            *(*span).list = next;
+            ptr(first)
+        }
+    }
+
+    /// An orphan with free blocks of the class, made the heap's own and in no list; or null.
+    unsafe fn claim_class(&self, heap: *mut Heap, class: usize) -> *mut Span {
+        // SAFETY: the caller's heap.
+        unsafe {
+            let Some(mut node) = self.node((*heap).node as usize).lock(&self.os, self.os.thread()) else {
+                return null_mut();
+            };
+            if node.pool.orphan_count == 0 {
+                return null_mut();
+            }
+            let span = node.pool.claim_class(class);
+            if !span.is_null() {
+                // Release: as in `own_orphan`.
+                (*span).owner.store(addr(heap), Ordering::Release);
+            }
+            span
+        }
+    }
+
+    /// A fresh span of the class, the heap's own and in no list; or null.
+    unsafe fn new_span(&self, heap: *mut Heap, class: usize) -> *mut Span {
+        debug_assert!(class < CLASSES);
+        // SAFETY: a span that the page heap just made is the caller's alone.
+        unsafe {
+            self.alloc_span((*heap).node as usize, slices_of_class(class), 1, |span, zero| {
+                (*span).kind = Kind::Small;
+                (*span).place = Place::None;
+                (*span).class = class as u8;
+                (*span).block_size = size_of_class(class) as u32;
+                (*span).capacity = capacity_of_class(class) as u32;
+                (*span).carved = 0;
+                (*span).countdown = 0;
+                (*span).free = null_mut();
+                (*span).list = &raw mut (*span).free;
+                (*span).dirty = u32::from(!zero);
+                (*span).owner.store(addr(heap), Ordering::Release);
+            })
+        }
+    }
+}

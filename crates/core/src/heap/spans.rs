@@ -1,0 +1,286 @@
+//! The moves of a heap's small spans: current, full, available, released, orphaned.
+
+use super::{Heap, Unsettled};
+use crate::addr::addr;
+use crate::allocator::Allocator;
+use crate::class::CLASSES;
+use crate::os::Os;
+use crate::span::{Block, Kind, NEVER, Place, Span};
+use crate::sync::atomic::Ordering;
+use core::ptr::null_mut;
+
+impl<O: Os> Allocator<O> {
+    /// Makes a span that is in no list the one its class allocates from.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure and the heap owns the span; the class has no current span
+    /// and its list is empty.
+    pub(super) unsafe fn make_current(&self, heap: *mut Heap, span: *mut Span) {
+        // SAFETY: the caller's heap and span.
+        unsafe {
+            let class = (*span).class as usize;
+            (*span).place = Place::Current;
+            (*span).countdown = NEVER;
+            if (*heap).counting {
+                // The heap's list stays empty, so that every allocation comes to be counted.
+                (*span).list = &raw mut (*span).free;
+            } else {
+                (*heap).lists[class] = (*span).free;
+                (*span).free = null_mut();
+                (*span).list = &raw mut (*heap).lists[class];
+            }
+            (*heap).current[class] = span;
+        }
+    }
+
+    /// From here on every allocation of the heap is counted: its lists are emptied into their spans,
+    /// so that each comes by the slow path.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure.
+    pub unsafe fn start_counting(&self, heap: *mut Heap) {
+        // SAFETY: the caller's heap.
+        unsafe {
+            let _unsettled = Unsettled::enter(heap);
+            if (*heap).counting {
+                return;
+            }
+            (*heap).counting = true;
+            for class in 0..CLASSES {
+                let span = (*heap).current[class];
+                if !span.is_null() {
+                    (*span).free = (*heap).lists[class];
+                    (*span).list = &raw mut (*span).free;
+                    (*heap).lists[class] = null_mut();
+                }
+            }
+        }
+    }
+
+    /// Puts the current span of `class`, all of whose blocks are in use, with the full ones.
+    ///
+    /// # Safety
+    /// As for [`make_current`](Self::make_current); there is a current span, carved to its end, and
+    /// neither list has a block of it.
+    pub(super) unsafe fn make_full(&self, heap: *mut Heap, class: usize) {
+        // SAFETY: the caller's heap.
+        unsafe {
+            let span = (*heap).current[class];
+            (*heap).current[class] = null_mut();
+            (*span).place = Place::Full;
+            (*span).list = &raw mut (*span).free;
+            (*span).free = null_mut();
+            (*span).countdown = 1;
+            (*heap).full.push_front(span);
+        }
+    }
+
+    /// Files a span that is in no list under what it has: released when no block is in use, else
+    /// available, else full. `used`: blocks in use.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure, the heap owns the span, `free` holds its free blocks.
+    pub(super) unsafe fn file(&self, heap: *mut Heap, span: *mut Span, used: u32) {
+        // SAFETY: the caller's heap and span.
+        unsafe {
+            (*span).list = &raw mut (*span).free;
+            if used == 0 {
+                self.release(span);
+            } else if (*span).free.is_null() && (*span).carved == (*span).capacity {
+                (*span).place = Place::Full;
+                (*span).countdown = 1;
+                (*heap).full.push_front(span);
+            } else {
+                (*span).place = Place::Available;
+                (*span).countdown = used;
+                (*heap).available[(*span).class as usize].push_back(span);
+            }
+        }
+    }
+
+    /// Takes a span out of whichever of the heap's lists it is in.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure and the heap owns the span.
+    pub(super) unsafe fn unfile(&self, heap: *mut Heap, span: *mut Span) {
+        // SAFETY: the caller's heap and span.
+        unsafe {
+            let class = (*span).class as usize;
+            match (*span).place {
+                Place::Current => {
+                    if !(*heap).counting {
+                        (*span).free = (*heap).lists[class];
+                        (*heap).lists[class] = null_mut();
+                    }
+                    (*heap).current[class] = null_mut();
+                }
+                Place::Full => (*heap).full.remove(span),
+                Place::Available => (*heap).available[class].remove(span),
+                Place::None | Place::Orphan | Place::OrphanFull => {}
+            }
+            (*span).place = Place::None;
+        }
+    }
+
+    /// Blocks in use of a current span: what was carved less what is free. Walks the list.
+    ///
+    /// # Safety
+    /// The caller has the tenure of the heap that owns the span.
+    pub(crate) unsafe fn used_of_current(&self, heap: *mut Heap, span: *mut Span) -> u32 {
+        // SAFETY: the caller's heap and span.
+        unsafe {
+            let class = (*span).class as usize;
+            let list = if (*heap).counting { (*span).free } else { (*heap).lists[class] };
+            (*span).carved - chain_length(list, (*span).carved)
+        }
+    }
+
+    /// An own free brought a span's countdown to zero.
+    ///
+    /// # Safety
+    /// The caller has the tenure of the heap that owns the span.
+    pub unsafe fn free_event(&self, heap: *mut Heap, span: *mut Span) {
+        // SAFETY: the caller's heap and span.
+        unsafe {
+            let _unsettled = Unsettled::enter(heap);
+            match (*span).place {
+                Place::Current => (*span).countdown = NEVER,
+                Place::Full => {
+                    (*heap).full.remove(span);
+                    self.file(heap, span, (*span).capacity - 1);
+                }
+                Place::Available => {
+                    (*heap).available[(*span).class as usize].remove(span);
+                    self.file(heap, span, 0);
+                }
+                Place::None | Place::Orphan | Place::OrphanFull => {
+                    self.broken(
+                        b"the free of a block in a span that is in no list",
+                        addr((*span).start as *const u8),
+                    );
+                }
+            }
+            if (*heap).tenure.has_pending() {
+                self.collect_pending(heap);
+            }
+        }
+    }
+
+    /// Gives an empty span back to the page heap.
+    ///
+    /// # Safety
+    /// The span is in no list, owned by a heap of the caller's, and no block of it is in use.
+    pub(super) unsafe fn release(&self, span: *mut Span) {
+        // SAFETY: the caller's span.
+        unsafe { self.free_span(span) };
+    }
+
+    /// Gives back what a heap does not use: current spans without a block in use. With `dissolve`,
+    /// everything else becomes orphaned and the heap is left without spans.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure.
+    pub unsafe fn settle(&self, heap: *mut Heap, dissolve: bool) {
+        // SAFETY: the caller's heap.
+        unsafe {
+            let _unsettled = Unsettled::enter(heap);
+            self.flush_batches(heap);
+            self.collect_pending(heap);
+            for class in 0..CLASSES {
+                let span = (*heap).current[class];
+                if !span.is_null() {
+                    let used = self.used_of_current(heap, span);
+                    if used == 0 || dissolve {
+                        self.unfile(heap, span);
+                        self.file(heap, span, used);
+                    }
+                }
+                while dissolve && !(*heap).available[class].first.is_null() {
+                    self.disown(heap, (*heap).available[class].first);
+                }
+            }
+            while dissolve && !(*heap).full.first.is_null() {
+                self.disown(heap, (*heap).full.first);
+            }
+        }
+    }
+
+    unsafe fn disown(&self, heap: *mut Heap, span: *mut Span) {
+        // SAFETY: a span of the caller's heap; an orphan's countdown says what is in use.
+        unsafe {
+            if (*span).place == Place::Full {
+                (*span).countdown = (*span).capacity;
+            }
+            self.unfile(heap, span);
+            if let Some(mut node) = self.node((*span).node as usize).lock(&self.os, self.os.thread()) {
+                node.pool.orphan(span);
+            }
+        }
+    }
+
+    /// Makes an orphan that was taken out of the pool the heap's own, and files it.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure and took the span out of the pool.
+    pub(super) unsafe fn own_orphan(&self, heap: *mut Heap, span: *mut Span) {
+        // SAFETY: the caller's heap and span.
+        unsafe {
+            let used = (*span).countdown;
+            // Release: whoever reads the new owner and delivers to it sees its heap initialised.
+            (*span).owner.store(addr(heap), Ordering::Release);
+            self.file(heap, span, used);
+        }
+    }
+
+    /// Releases everything that a first-class heap holds, blocks in use included.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure; no block of the heap is used any more.
+    pub unsafe fn release_all(&self, heap: *mut Heap) {
+        // SAFETY: the caller's heap. Tokens of its spans, if any, are in its own pending stack:
+        // taken first, so that none refers to what is released.
+        unsafe {
+            let _unsettled = Unsettled::enter(heap);
+            self.flush_batches(heap);
+            self.collect_pending(heap);
+            for class in 0..CLASSES {
+                let span = (*heap).current[class];
+                if !span.is_null() {
+                    self.unfile(heap, span);
+                    self.discard(span);
+                }
+                while !(*heap).available[class].first.is_null() {
+                    self.discard((*heap).available[class].pop_front());
+                }
+            }
+            while !(*heap).full.first.is_null() {
+                self.discard((*heap).full.pop_front());
+            }
+            while !(*heap).larges.first.is_null() {
+                self.discard((*heap).larges.pop_front());
+            }
+        }
+    }
+
+    unsafe fn discard(&self, span: *mut Span) {
+        // SAFETY: a span of the caller's that nobody refers to.
+        unsafe {
+            debug_assert!(matches!((*span).kind, Kind::Small | Kind::Large));
+            self.free_span(span);
+        }
+    }
+}
+
+/// Blocks in a chain, at most `limit`.
+///
+/// # Safety
+/// The chain's blocks are free memory of the caller's.
+pub(super) unsafe fn chain_length(mut block: *mut Block, limit: u32) -> u32 {
+    let mut length = 0;
+    while !block.is_null() && length < limit {
+        length += 1;
+        // SAFETY: the caller's blocks.
+        block = unsafe { (*block).next };
+    }
+    length
+}

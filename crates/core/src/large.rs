@@ -1,0 +1,199 @@
+//! Large blocks: a span each, straight from the page heap.
+//!
+//! A large block begins at its span's first byte; its usable size is the request rounded up to
+//! pages, and the rest of its last slice is never touched. Its owner word names no heap (or the
+//! first-class heap it belongs to), so a free of it always takes the slow path.
+
+use crate::addr::{addr, ptr};
+use crate::allocator::Allocator;
+use crate::class::SLICE;
+use crate::heap::{Heap, Role};
+use crate::os::{Moved, Os};
+use crate::span::{Kind, OWNER_LARGE, Place, Span};
+use crate::sync::atomic::Ordering;
+use core::ptr::{NonNull, null_mut};
+
+/// Largest request, bytes: `Layout`'s and C's limit.
+pub const MAX_SIZE: usize = isize::MAX as usize;
+
+impl<O: Os> Allocator<O> {
+    fn page_round(&self, size: usize) -> Option<usize> {
+        crate::addr::round_up(size.max(1), self.os.page_size())
+    }
+
+    /// A large block of `size` bytes at `align` (a power of two), and whether it reads as zero.
+    /// Null: it cannot be had.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure.
+    #[cold]
+    pub unsafe fn alloc_large(&self, heap: *mut Heap, size: usize, align: usize) -> (*mut u8, bool) {
+        let none = (null_mut(), false);
+        if size > MAX_SIZE || align > MAX_SIZE {
+            return none;
+        }
+        let Some(usable) = self.page_round(size) else { return none };
+        let slices = usable.div_ceil(SLICE);
+        if slices > u32::MAX as usize {
+            return none;
+        }
+        let mut zeroed = false;
+        // SAFETY: the caller's heap; the descriptor is ours.
+        unsafe {
+            let user = (*heap).role == Role::User;
+            let owner = if user { addr(heap) } else { OWNER_LARGE };
+            let span = self.alloc_span((*heap).node as usize, slices, align.div_ceil(SLICE), |span, zero| {
+                zeroed = zero;
+                (*span).kind = Kind::Large;
+                (*span).place = Place::None;
+                (*span).class = u8::MAX;
+                (*span).capacity = 1;
+                (*span).carved = 1;
+                (*span).countdown = 0;
+                (*span).block_size = 0;
+                (*span).free = null_mut();
+                (*span).list = &raw mut (*span).free;
+                (*span).size = usable;
+                (*span).owner.store(owner, Ordering::Release);
+            });
+            if span.is_null() {
+                return none;
+            }
+            if user {
+                (*heap).larges.push_front(span);
+            }
+            (ptr((*span).start), zeroed)
+        }
+    }
+
+    /// Resizes a large block to a large size. Null: it cannot be had, and the block is as before.
+    ///
+    /// In place where the slices behind it are free, else by moving its pages; bytes are copied
+    /// only where the system refuses both.
+    ///
+    /// # Safety
+    /// The span holds a large block of the program's; the caller has the heap's tenure.
+    pub(crate) unsafe fn realloc_large(&self, heap: *mut Heap, span: *mut Span, size: usize) -> *mut u8 {
+        let Some(usable) = self.page_round(size).filter(|&usable| usable <= MAX_SIZE) else {
+            return null_mut();
+        };
+        let new = usable.div_ceil(SLICE);
+        if new > u32::MAX as usize {
+            return null_mut();
+        }
+        // SAFETY: the caller's span: nobody else changes it.
+        unsafe {
+            let (start, node) = ((*span).start, (*span).node as usize);
+            let old = (*span).slices as usize;
+            let grown = if new > old {
+                self.with_pages(node, |pages| pages.take_at(&self.directory, start + old * SLICE, new - old))
+                    .unwrap_or(false)
+            } else {
+                true
+            };
+            if !grown {
+                return self.move_large(heap, span, usable);
+            }
+            let now = self.os.now_ms() as u32;
+            let purge = self
+                .with_pages(node, |pages| {
+                    pages.figures.large_bytes = pages.figures.large_bytes - (*span).size + usable;
+                    // Without a descriptor for the tail, the block keeps it.
+                    if new < old && !pages.needs_meta() {
+                        (*span).slices = new as u32;
+                        let (tail, count) = (start + new * SLICE, old - new);
+                        pages.put(&self.directory, tail, count, 0, count, now);
+                    } else {
+                        (*span).slices = old.max(new) as u32;
+                    }
+                    (*span).size = usable;
+                    self.purge_due(pages, now)
+                })
+                .unwrap_or(false);
+            if purge {
+                self.purge_excess(node, now);
+            }
+            ptr(start)
+        }
+    }
+
+    unsafe fn move_large(&self, heap: *mut Heap, span: *mut Span, usable: usize) -> *mut u8 {
+        // SAFETY: the caller's span and heap.
+        unsafe {
+            let (source, slices, bytes) = ((*span).start, (*span).slices as usize, (*span).size);
+            let (block, _) = self.alloc_large(heap, usable, 1);
+            if block.is_null() {
+                return block;
+            }
+            let left = self.move_pages(source, addr(block), slices, bytes);
+            if (*span).owner() == addr(heap) {
+                (*heap).larges.remove(span);
+            }
+            match left {
+                Left::Dirty => self.free_span(span),
+                Left::Zero => self.free_clean_span(span),
+                Left::Gone => self.forget_span(span),
+            }
+            block
+        }
+    }
+
+    /// Moves `slices` slices; where the system refuses, in halves (the source may consist of several
+    /// mappings), and a single slice by copying what of `bytes` is in it. Says what it left behind,
+    /// the same for every part.
+    unsafe fn move_pages(&self, from: usize, to: usize, slices: usize, bytes: usize) -> Left {
+        let (Some(source), Some(target)) = (NonNull::new(ptr::<u8>(from)), NonNull::new(ptr::<u8>(to))) else {
+            return Left::Dirty;
+        };
+        self.counters.os_calls.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: both are whole slices of spans of ours, the target's contents are not needed.
+        match unsafe { self.os.remap(source, target, slices * SLICE) } {
+            Moved::SourceZero => Left::Zero,
+            Moved::SourceGone => Left::Gone,
+            Moved::Refused if slices == 1 => {
+                // SAFETY: both blocks are at least this long.
+                unsafe {
+                    core::ptr::copy_nonoverlapping(source.as_ptr(), target.as_ptr(), bytes.min(SLICE));
+                }
+                Left::Dirty
+            }
+            Moved::Refused => {
+                let half = slices / 2;
+                let (first, second) = (half * SLICE, bytes.saturating_sub(half * SLICE));
+                // SAFETY: as above, in two parts; a part that is still mapped where the other is
+                // not is unmapped as well.
+                unsafe {
+                    let low = self.move_pages(from, to, half, bytes.min(first));
+                    let high = self.move_pages(from + first, to + first, slices - half, second);
+                    match (low, high) {
+                        (Left::Gone, Left::Gone) => Left::Gone,
+                        (Left::Gone, _) => self.unmap_part(from + first, slices - half),
+                        (_, Left::Gone) => self.unmap_part(from, half),
+                        (Left::Zero, Left::Zero) => Left::Zero,
+                        _ => Left::Dirty,
+                    }
+                }
+            }
+        }
+    }
+
+    unsafe fn unmap_part(&self, start: usize, slices: usize) -> Left {
+        if let Some(memory) = NonNull::new(ptr::<u8>(start)) {
+            // SAFETY: whole slices of a span of ours whose contents have moved. If the system
+            // refuses, the part stays mapped and unused.
+            unsafe { self.unmap(memory, slices * SLICE) };
+        }
+        Left::Gone
+    }
+}
+
+/// What a move left at its source.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Left {
+    /// Mapped, reads as zero.
+    Zero,
+    /// Mapped, with old contents.
+    Dirty,
+    /// Not mapped.
+    Gone,
+}

@@ -1,0 +1,271 @@
+//! Heaps come and go: threads, the late, first-class heaps, forks.
+
+use crate::addr::addr;
+use crate::allocator::Allocator;
+use crate::heap::{Heap, Role};
+use crate::os::Os;
+use crate::sync::atomic::Ordering;
+use core::ptr::null_mut;
+
+impl<O: Os> Allocator<O> {
+    /// A heap for the calling thread: the last that was parked, else a new one. Null: no memory.
+    /// No system call in the ordinary case.
+    #[cold]
+    pub fn adopt(&self) -> *mut Heap {
+        let node = self.node_here();
+        loop {
+            let parked = match self.node(node).lock(&self.os, self.os.thread()) {
+                Some(mut stores) => stores.pool.unpark(),
+                None => return null_mut(),
+            };
+            if parked.is_null() {
+                break;
+            }
+            // SAFETY: a heap taken out of the pool; whoever looks after it now leaves it soon.
+            unsafe {
+                while !(*parked).tenure.try_adopt() {
+                    if (*parked).tenure.is_dead() {
+                        break;
+                    }
+                    self.os.yield_now();
+                }
+                if (*parked).tenure.is_owned() {
+                    self.counters.heaps.fetch_add(1, Ordering::Relaxed);
+                    return parked;
+                }
+            }
+        }
+        self.new_heap(node, Role::Thread)
+    }
+
+    fn new_heap(&self, node: usize, role: Role) -> *mut Heap {
+        let heap: *mut Heap = self.alloc_meta(node, size_of::<Heap>(), align_of::<Heap>()).cast();
+        if heap.is_null() {
+            return heap;
+        }
+        // SAFETY: zeroed memory of ours.
+        unsafe {
+            Heap::init(heap, role, node as u8, self.config.count());
+            let mut first = self.heaps.load(Ordering::Relaxed);
+            loop {
+                (*heap).next_heap = first;
+                // Release pairs with the Acquire of `for_each_heap`.
+                match self.heaps.compare_exchange_weak(first, heap, Ordering::Release, Ordering::Relaxed) {
+                    Ok(_) => break,
+                    Err(now) => first = now,
+                }
+            }
+        }
+        self.counters.heaps.fetch_add(1, Ordering::Relaxed);
+        heap
+    }
+
+    /// Calls `visit` with every heap ever made.
+    pub fn for_each_heap(&self, mut visit: impl FnMut(*mut Heap)) {
+        let mut heap = self.heaps.load(Ordering::Acquire);
+        while !heap.is_null() {
+            visit(heap);
+            // SAFETY: heaps are never unmapped; `next_heap` is written once.
+            heap = unsafe { (*heap).next_heap };
+        }
+    }
+
+    /// Parks the heap of a thread that leaves. The thread has taken the heap out of its slot.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure and does not use the heap any more.
+    pub unsafe fn park(&self, heap: *mut Heap) {
+        // SAFETY: the caller's heap until `leave` succeeds.
+        unsafe {
+            let node = (*heap).node as usize;
+            let parked = match self.node(node).lock(&self.os, self.os.thread()) {
+                Some(stores) => stores.pool.parked_count,
+                None => return,
+            };
+            let dissolve = parked >= self.config.parked_heaps();
+            if dissolve {
+                self.settle(heap, true);
+            } else {
+                self.flush_batches(heap);
+                self.collect_pending(heap);
+            }
+            self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
+            self.leave(heap);
+            if let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) {
+                stores.pool.park(heap, dissolve);
+            }
+        }
+    }
+
+    unsafe fn leave(&self, heap: *mut Heap) {
+        // SAFETY: the caller has the heap's tenure.
+        unsafe {
+            while !(*heap).tenure.leave() {
+                self.collect_pending(heap);
+            }
+        }
+    }
+
+    /// Runs `work` with the tenure of a heap that is parked between uses: a first-class heap or the
+    /// late heap. Waits while another thread has it.
+    ///
+    /// # Safety
+    /// `heap` is such a heap, and the calling thread is not inside it already.
+    pub unsafe fn with_tenure<T>(&self, heap: *mut Heap, work: impl FnOnce() -> T) -> T {
+        // SAFETY: a live heap; between `try_enter` and `leave` it is ours.
+        unsafe {
+            let mut spins = 0u32;
+            while !(*heap).tenure.try_enter() {
+                spins += 1;
+                if spins < 64 {
+                    core::hint::spin_loop();
+                } else {
+                    self.os.yield_now();
+                }
+            }
+            let result = work();
+            if (*heap).tenure.has_pending() {
+                self.collect_pending(heap);
+            }
+            self.leave(heap);
+            result
+        }
+    }
+
+    /// A first-class heap, parked; null: no memory. To be used through
+    /// [`with_tenure`](Self::with_tenure).
+    pub fn new_user_heap(&self) -> *mut Heap {
+        let heap = self.new_heap(self.node_here(), Role::User);
+        if !heap.is_null() {
+            // SAFETY: ours alone.
+            unsafe { self.leave(heap) };
+        }
+        heap
+    }
+
+    /// Ends a first-class heap and frees all its blocks.
+    ///
+    /// # Safety
+    /// Nobody uses the heap or a block of it any more.
+    pub unsafe fn destroy_user_heap(&self, heap: *mut Heap) {
+        // SAFETY: the caller's heap.
+        unsafe {
+            self.with_tenure(heap, || self.release_all(heap));
+            self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
+            // Its struct serves a thread next; stale readers of the role only choose between two
+            // correct ways to send a block home.
+            (*heap).role = Role::Thread;
+            if let Some(mut stores) = self.node((*heap).node as usize).lock(&self.os, self.os.thread()) {
+                stores.pool.park(heap, true);
+            }
+        }
+    }
+
+    /// The heap of threads whose own has been parked (destructors that run after the exit hook).
+    /// Null: no memory. To be used through [`with_tenure`](Self::with_tenure).
+    pub fn late_heap(&self) -> *mut Heap {
+        let late = self.late.load(Ordering::Acquire);
+        if !late.is_null() {
+            return late;
+        }
+        let heap = self.new_heap(0, Role::Thread);
+        if heap.is_null() {
+            return heap;
+        }
+        // SAFETY: ours alone so far.
+        unsafe { self.leave(heap) };
+        match self.late.compare_exchange(null_mut(), heap, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => heap,
+            Err(other) => {
+                if let Some(mut stores) = self.node(0).lock(&self.os, self.os.thread()) {
+                    // SAFETY: nobody else knows it.
+                    unsafe { stores.pool.park(heap, true) };
+                }
+                other
+            }
+        }
+    }
+
+    // Fork.
+
+    /// Before a fork: closes the nodes' locks, in order, so that what they guard is whole in the
+    /// child. A lock that this thread holds already (the fork comes from a signal handler that
+    /// interrupted it) is left as it is.
+    ///
+    /// Threads in another fork's handlers wait here for each other; a holder that was interrupted
+    /// never waits, since no thread holds one of these locks and asks for another.
+    pub fn fork_prepare(&self) {
+        let thread = self.os.thread();
+        self.for_each_node(|_, node| {
+            if let Some(stores) = node.lock(&self.os, thread) {
+                stores.keep();
+                node.closed_for_fork(true);
+            }
+        });
+    }
+
+    /// After a fork, in the parent: opens what [`fork_prepare`](Self::fork_prepare) closed.
+    pub fn fork_parent(&self) {
+        self.for_each_node(|_, node| {
+            if node.closed_for_fork(false) {
+                node.raw_lock().open(&self.os);
+            }
+        });
+    }
+
+    /// After a fork, in the child: opens the locks, and parks the heaps of the threads that are not
+    /// here any more. A heap whose thread was in the middle of a slow path is buried: its blocks
+    /// stay valid, its free memory is lost to the child.
+    ///
+    /// # Safety
+    /// The process has this one thread; `own` is its heap.
+    pub unsafe fn fork_child(&self, own: *mut Heap) {
+        self.purger.store(0, Ordering::Relaxed);
+        let late = self.late.load(Ordering::Relaxed);
+        let mut interrupted = false;
+        self.for_each_node(|_, node| {
+            if !node.closed_for_fork(false) {
+                // The forking thread itself is in the middle of the stores, and goes on there.
+                interrupted = true;
+            }
+        });
+        // SAFETY: alone in the process.
+        unsafe {
+            self.for_each_heap(|heap| {
+                let tenure = &(*heap).tenure;
+                if heap == own || tenure.is_dead() || tenure.is_parked() {
+                    return;
+                }
+                let idle = tenure.is_owned() && !Heap::is_unsettled(heap) && (*heap).role == Role::Thread;
+                if idle && heap != late && !interrupted {
+                    tenure.orphaned_by_fork();
+                    self.node((*heap).node as usize).alone().pool.park(heap, false);
+                    self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
+                } else if (*heap).role == Role::User && !Heap::is_unsettled(heap) {
+                    // Between entering and leaving, but not in its lists.
+                    tenure.orphaned_by_fork();
+                } else {
+                    tenure.bury();
+                    if heap == late {
+                        self.late.store(null_mut(), Ordering::Relaxed);
+                    }
+                }
+            });
+            self.for_each_node(|_, node| {
+                if !interrupted {
+                    node.alone().pool.drop_dead();
+                    node.raw_lock().reset();
+                }
+            });
+        }
+    }
+
+    /// True when `heap` is one that a thread may allocate from.
+    ///
+    /// # Safety
+    /// `heap` is [`Heap::EMPTY`] or a heap of this allocator.
+    pub unsafe fn is_usable(&self, heap: *mut Heap) -> bool {
+        // SAFETY: roles of live heaps are fixed.
+        addr(heap) != 0 && unsafe { (*heap).role != Role::Empty }
+    }
+}

@@ -1,0 +1,173 @@
+//! S1: what the threads of one NUMA node share: parked heaps and orphaned spans.
+//!
+//! Used under the node's lock, like the page heap beside it; makes no system call.
+
+use crate::class::CLASSES;
+use crate::heap::Heap;
+use crate::span::{OWNER_ORPHAN, Place, Span, SpanList};
+use crate::sync::atomic::Ordering;
+use core::ptr::null_mut;
+
+/// The shared store of one node. All zero when empty.
+#[derive(Debug)]
+pub struct NodePool {
+    /// Heaps of threads that left, with what they held; the last to leave is adopted first.
+    parked: *mut Heap,
+    /// How many.
+    pub parked_count: u64,
+    /// Heaps without spans.
+    vacant: *mut Heap,
+    /// Orphaned spans with free blocks, by class.
+    orphans: [SpanList; CLASSES],
+    /// Orphaned spans without.
+    full: SpanList,
+    /// How many of both.
+    pub orphan_count: u64,
+}
+
+impl NodePool {
+    /// An empty pool: all zero.
+    pub const fn new() -> Self {
+        Self {
+            parked: null_mut(),
+            parked_count: 0,
+            vacant: null_mut(),
+            orphans: [SpanList::EMPTY; CLASSES],
+            full: SpanList::EMPTY,
+            orphan_count: 0,
+        }
+    }
+
+    /// Files a heap that has left its thread. `vacant`: it has no spans.
+    ///
+    /// # Safety
+    /// The heap is in no pool.
+    pub unsafe fn park(&mut self, heap: *mut Heap, vacant: bool) {
+        let list = if vacant {
+            &mut self.vacant
+        } else {
+            self.parked_count += 1;
+            &mut self.parked
+        };
+        // SAFETY: `next_parked` belongs to the pool.
+        unsafe { (*heap).next_parked = *list };
+        *list = heap;
+    }
+
+    /// Takes a heap for a new thread: the last parked, else a vacant one, else null.
+    #[must_use]
+    pub fn unpark(&mut self) -> *mut Heap {
+        let list = if self.parked.is_null() { &mut self.vacant } else { &mut self.parked };
+        let heap = *list;
+        if !heap.is_null() {
+            // SAFETY: a heap of the pool.
+            *list = unsafe { (*heap).next_parked };
+            self.parked_count = self.parked_count.saturating_sub(1);
+        }
+        heap
+    }
+
+    /// Takes a parked heap that has spans, or null; for trimming and dissolving.
+    #[must_use]
+    pub fn unpark_filled(&mut self) -> *mut Heap {
+        let heap = self.parked;
+        if !heap.is_null() {
+            // SAFETY: a heap of the pool.
+            self.parked = unsafe { (*heap).next_parked };
+            self.parked_count -= 1;
+        }
+        heap
+    }
+
+    /// In a fork's child: takes dead heaps out of the lists.
+    pub fn drop_dead(&mut self) {
+        for list in [&mut self.parked, &mut self.vacant] {
+            let mut link: *mut *mut Heap = list;
+            // SAFETY: heaps of the pool, alone in this process.
+            unsafe {
+                while !(*link).is_null() {
+                    let heap = *link;
+                    if (*heap).tenure.is_dead() {
+                        *link = (*heap).next_parked;
+                    } else {
+                        link = &raw mut (*heap).next_parked;
+                    }
+                }
+            }
+        }
+        let mut count = 0;
+        let mut heap = self.parked;
+        while !heap.is_null() {
+            count += 1;
+            // SAFETY: as above.
+            heap = unsafe { (*heap).next_parked };
+        }
+        self.parked_count = count;
+    }
+
+    /// Makes a span an orphan. Its `countdown` says how many blocks are in use.
+    ///
+    /// # Safety
+    /// The span is in no list and the caller has its owner's tenure.
+    pub unsafe fn orphan(&mut self, span: *mut Span) {
+        // SAFETY: the caller's span.
+        unsafe {
+            (*span).list = &raw mut (*span).free;
+            let has_blocks = !(*span).free.is_null() || (*span).carved < (*span).capacity;
+            (*span).place = if has_blocks { Place::Orphan } else { Place::OrphanFull };
+            self.list_of(span).push_back(span);
+            // Release pairs with the lock's Acquire of whoever claims it.
+            (*span).owner.store(OWNER_ORPHAN, Ordering::Release);
+        }
+        self.orphan_count += 1;
+    }
+
+    unsafe fn list_of(&mut self, span: *mut Span) -> &mut SpanList {
+        // SAFETY: the caller's span.
+        unsafe {
+            if (*span).place == Place::Orphan { &mut self.orphans[(*span).class as usize] } else { &mut self.full }
+        }
+    }
+
+    /// Takes an orphan with free blocks of `class`, or null. Its owner word is still to be written.
+    #[must_use]
+    pub fn claim_class(&mut self, class: usize) -> *mut Span {
+        let span = self.orphans[class].first;
+        if !span.is_null() {
+            // SAFETY: an orphan of the pool.
+            unsafe { self.remove(span) };
+        }
+        span
+    }
+
+    /// Takes this span out if it is an orphan still. Its owner word is still to be written.
+    ///
+    /// # Safety
+    /// A live descriptor of this node.
+    #[must_use]
+    pub unsafe fn claim(&mut self, span: *mut Span) -> bool {
+        // SAFETY: the owner word of an orphan changes under the lock only.
+        unsafe {
+            let orphan = (*span).owner() == OWNER_ORPHAN;
+            if orphan {
+                self.remove(span);
+            }
+            orphan
+        }
+    }
+
+    unsafe fn remove(&mut self, span: *mut Span) {
+        // SAFETY: an orphan of the pool.
+        unsafe {
+            self.list_of(span).remove(span);
+            (*span).place = Place::None;
+        }
+        self.orphan_count -= 1;
+    }
+}
+
+impl Default for NodePool {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,105 @@
+//! S3: what the strata above ask of an operating system, as one trait.
+//!
+//! The implementations live in `stratalloc-os`, one file a platform, with a mock beside them whose
+//! calls can be made to fail. Rules for every implementation:
+//!
+//! * no call may allocate through the global allocator, take a lock that an allocation could need,
+//!   unwind, or change `errno` as the caller sees it;
+//! * a refusal is a value (`None`, `false`, [`Moved::Refused`]), never a panic or an abort;
+//! * every method may be called from any thread, also after that thread's TLS destructors ran.
+//!
+//! A value rather than a set of static functions, so that tests run many systems (page sizes,
+//! faults) side by side; the real ones are zero-sized.
+
+use crate::sync::atomic::AtomicU32;
+use core::ptr::NonNull;
+
+/// What became of [`Os::remap`]'s source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Moved {
+    /// The pages moved; the source range is still mapped and reads as zero.
+    SourceZero,
+    /// The pages moved; the source range is no longer mapped.
+    SourceGone,
+    /// Nothing happened; the caller copies.
+    Refused,
+}
+
+/// The operating system below the page heap.
+///
+/// # Safety
+/// [`map`](Os::map) returns memory that nobody else uses, zeroed, readable and writable, aligned as
+/// asked; [`purge`](Os::purge) returning true means that the range reads as zero from then on.
+pub unsafe trait Os: Sync + 'static {
+    /// Bytes of one page: a power of two from 4 KiB to 64 KiB. Read at run time.
+    fn page_size(&self) -> usize;
+
+    /// Maps `len` bytes (a multiple of the page size) of private zero memory at a multiple of
+    /// `align` (a power of two, at least the page size). One system call in the ordinary case.
+    fn map(&self, len: usize, align: usize) -> Option<NonNull<u8>>;
+
+    /// Gives a range back. False: the system refused and the range is still mapped.
+    ///
+    /// # Safety
+    /// The range was mapped here, whole pages, and nothing in it is used again.
+    unsafe fn unmap(&self, start: NonNull<u8>, len: usize) -> bool;
+
+    /// Drops the contents of a range and its physical pages; it stays mapped and reads as zero.
+    /// False: the system refused; the contents are then unspecified but the range is usable.
+    ///
+    /// # Safety
+    /// The range was mapped here, whole pages, and its contents are not needed.
+    unsafe fn purge(&self, start: NonNull<u8>, len: usize) -> bool;
+
+    /// Moves the pages of `from..from+len` to `to..to+len` without copying.
+    ///
+    /// # Safety
+    /// Both ranges were mapped here, whole pages, disjoint; the target's contents are not needed.
+    unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, len: usize) -> Moved;
+
+    /// Blocks while `word` holds `expected`, at most a few milliseconds or until woken; may return
+    /// early. Systems without such a call yield the processor.
+    fn wait(&self, word: &AtomicU32, expected: u32);
+
+    /// Wakes one waiter on `word`.
+    fn wake(&self, word: &AtomicU32);
+
+    /// Lets another thread run.
+    fn yield_now(&self);
+
+    /// Milliseconds of a monotonic clock; coarse (a few ms) is fine. No system call where possible.
+    fn now_ms(&self) -> u64;
+
+    /// A number that tells the calling thread from every other living one; never 0. The same in a
+    /// fork's child for the thread that forked. No system call.
+    fn thread(&self) -> usize;
+
+    /// Index of the NUMA node the calling thread runs on, below [`nodes`](Os::nodes).
+    fn node(&self) -> usize {
+        0
+    }
+
+    /// Number of NUMA nodes this process may run on, at least 1.
+    fn nodes(&self) -> usize {
+        1
+    }
+
+    /// True when the process has, or has had, a second thread; then a background thread changes
+    /// nothing for it. Where the system cannot tell: false.
+    fn is_threaded(&self) -> bool;
+
+    /// Starts the purge thread, which calls `tick(arg)` and sleeps as many milliseconds as it
+    /// returns, until it returns 0. The thread uses no TLS of the host's libc, takes no signals and
+    /// is unknown to libc. False: it could not be started (or the platform has no such thread).
+    ///
+    /// # Safety
+    /// `tick` and `arg` stay valid as long as the thread runs, and `tick` may run on any thread.
+    unsafe fn spawn_purger(&self, tick: unsafe extern "C" fn(*mut u8) -> u32, arg: *mut u8) -> bool;
+
+    /// Writes to standard error, unbuffered, ignoring failure.
+    fn write_err(&self, text: &[u8]);
+
+    /// Ends the process abnormally (SIGABRT where there are signals).
+    fn abort(&self) -> !;
+}

@@ -1,0 +1,597 @@
+//! S2: the page heap of one node: free runs of slices, descriptors, what is dirty.
+//!
+//! Owns every slice of its node's regions that is not in a span, and the memory of descriptors and
+//! heaps. All of it is used under the node's lock and makes no system call: what needs one (more
+//! memory, a purge) is answered by a value and done by [`crate::pages`] with the lock open.
+//!
+//! Invariants, under the lock:
+//! * every slice of ours is in exactly one span or run;
+//! * two free runs never touch (immediate coalescing; over regions too, where they are adjacent);
+//! * the first and the last slice of a free run have its descriptor in the directory, those between
+//!   have none; all slices of a small span have its descriptor; of a large one only the first;
+//! * a slice of a free run reads as zero unless its dirty bit is set; in a span the bit is clear;
+//! * runs with dirty slices are in a list, oldest first.
+//!
+//! Best fit: bins by size, exact up to 64 slices, then four a doubling, with a bit for each bin that
+//! holds something.
+
+use crate::addr::ptr;
+use crate::class::SLICE;
+use crate::directory::{Bit, Directory};
+use crate::span::{Kind, OWNER_NONE, Place, Span, SpanList};
+use crate::sync::atomic::Ordering;
+use core::ptr::null_mut;
+
+const EXACT: usize = 64;
+const BINS: usize = 192;
+/// How many runs of an inexact bin a search looks at.
+const SCAN: usize = 64;
+/// Descriptors that one operation may need at most.
+const DESCRIPTORS: usize = 4;
+
+/// What the page heap could do about a request.
+#[derive(Debug)]
+#[must_use]
+pub enum Take {
+    /// A run, in no list; true: it reads as zero.
+    Run(*mut Span, bool),
+    /// No run is long enough: more memory, please.
+    NeedRegion,
+    /// Descriptors are short: more metadata, please.
+    NeedMeta,
+}
+
+/// Figures of one page heap, in slices where not otherwise named.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PageFigures {
+    /// Mapped for spans.
+    pub mapped: usize,
+    /// In spans.
+    pub active: usize,
+    /// In free runs and not known to be zero.
+    pub dirty: usize,
+    /// Highest `active`.
+    pub peak_active: usize,
+    /// Highest `active + dirty`.
+    pub peak_dirty: usize,
+    /// Highest `active` of late: halves each second.
+    pub recent_peak: usize,
+    /// When `recent_peak` was last halved, ms.
+    pub recent_stamp: u32,
+    /// Bytes mapped for metadata.
+    pub metadata: usize,
+    /// Large blocks in use.
+    pub large_live: u64,
+    /// Usable bytes of them.
+    pub large_bytes: usize,
+    /// Large allocations since start.
+    pub large_allocs: u64,
+}
+
+/// The page heap of one node; see the module. All zero when empty.
+#[derive(Debug)]
+pub struct PageHeap {
+    bins: [SpanList; BINS],
+    filled: [u64; BINS / 64],
+    oldest: *mut Span,
+    youngest: *mut Span,
+    unused: *mut Span,
+    meta_next: usize,
+    meta_end: usize,
+    node: u8,
+    /// Figures, kept as things happen.
+    pub figures: PageFigures,
+}
+
+fn bin_of(slices: usize) -> usize {
+    if slices <= EXACT {
+        slices - 1
+    } else {
+        let log = slices.ilog2() as usize;
+        (EXACT + (log - 6) * 4 + (slices >> (log - 2) & 3)).min(BINS - 1)
+    }
+}
+
+impl PageHeap {
+    /// A page heap without memory: all zero.
+    pub const fn new() -> Self {
+        Self {
+            bins: [SpanList::EMPTY; BINS],
+            filled: [0; BINS / 64],
+            oldest: null_mut(),
+            youngest: null_mut(),
+            unused: null_mut(),
+            meta_next: 0,
+            meta_end: 0,
+            node: 0,
+            figures: PageFigures {
+                mapped: 0,
+                active: 0,
+                dirty: 0,
+                peak_active: 0,
+                peak_dirty: 0,
+                recent_peak: 0,
+                recent_stamp: 0,
+                metadata: 0,
+                large_live: 0,
+                large_bytes: 0,
+                large_allocs: 0,
+            },
+        }
+    }
+
+    /// Says which node this page heap is of; before first use.
+    pub fn set_node(&mut self, node: u8) {
+        self.node = node;
+    }
+
+    // Metadata.
+
+    /// Adds `bytes` of zeroed memory at `start` for descriptors and heaps. What was left of the
+    /// previous chunk becomes descriptors.
+    ///
+    /// # Safety
+    /// The memory is the caller's, aligned to 128 B, and never unmapped.
+    pub unsafe fn add_meta(&mut self, start: usize, bytes: usize) {
+        while self.meta_next + size_of::<Span>() <= self.meta_end {
+            let span = ptr(self.meta_next);
+            self.meta_next += size_of::<Span>();
+            // SAFETY: the rest of our own chunk.
+            unsafe { self.drop_descriptor(span) };
+        }
+        self.meta_next = start;
+        self.meta_end = start + bytes;
+        self.figures.metadata += bytes;
+    }
+
+    /// `bytes` of zeroed metadata aligned to `align`, or null when the chunk is used up.
+    pub fn meta(&mut self, bytes: usize, align: usize) -> *mut u8 {
+        let start = (self.meta_next + align - 1) & !(align - 1);
+        if self.meta_end < start + bytes || self.meta_next == 0 {
+            return null_mut();
+        }
+        // The gap that alignment leaves becomes descriptors.
+        while self.meta_next + size_of::<Span>() <= start {
+            let span = ptr(self.meta_next);
+            self.meta_next += size_of::<Span>();
+            // SAFETY: our own chunk.
+            unsafe { self.drop_descriptor(span) };
+        }
+        self.meta_next = start + bytes;
+        ptr(start)
+    }
+
+    fn meta_left(&self) -> usize {
+        self.meta_end.saturating_sub(self.meta_next)
+    }
+
+    /// True when an operation might run short of descriptors.
+    pub fn needs_meta(&self) -> bool {
+        if self.meta_left() >= DESCRIPTORS * size_of::<Span>() {
+            return false;
+        }
+        let mut span = self.unused;
+        for _ in 0..DESCRIPTORS {
+            if span.is_null() {
+                return true;
+            }
+            // SAFETY: the list of unused descriptors is ours.
+            span = unsafe { (*span).next };
+        }
+        false
+    }
+
+    /// A descriptor, or null when there is none (see [`needs_meta`](Self::needs_meta)).
+    pub fn descriptor(&mut self) -> *mut Span {
+        let span = if self.unused.is_null() {
+            self.meta(size_of::<Span>(), align_of::<Span>()).cast::<Span>()
+        } else {
+            let span = self.unused;
+            // SAFETY: the list is ours.
+            self.unused = unsafe { (*span).next };
+            span
+        };
+        if !span.is_null() {
+            // SAFETY: an unused descriptor, ours alone.
+            unsafe {
+                (*span).node = self.node;
+                (*span).next = null_mut();
+                (*span).dirty = 0;
+            }
+        }
+        span
+    }
+
+    /// Takes a descriptor back.
+    ///
+    /// # Safety
+    /// Nothing refers to it any more: no directory entry, no list, no token.
+    pub unsafe fn drop_descriptor(&mut self, span: *mut Span) {
+        // SAFETY: the caller's descriptor.
+        unsafe {
+            (*span).kind = Kind::Unused;
+            (*span).place = Place::None;
+            (*span).node = self.node;
+            (*span).owner.store(OWNER_NONE, Ordering::Relaxed);
+            (*span).next = self.unused;
+        }
+        self.unused = span;
+    }
+
+    // Free runs.
+
+    /// Adds a fresh region: `slices` zero slices at `start`, whose windows are installed.
+    ///
+    /// # Safety
+    /// The memory is the caller's and in no page heap.
+    pub unsafe fn add_region(&mut self, directory: &Directory, start: usize, slices: usize) {
+        self.figures.mapped += slices;
+        // SAFETY: the caller's memory; we have the lock.
+        unsafe {
+            directory.mark(Bit::Ours, start, slices, true);
+            self.insert(directory, start, slices, 0, 0);
+        }
+    }
+
+    /// Takes `slices` slices at a multiple of `align` slices out of the best-fitting run. The
+    /// descriptor's `start` and `slices` are set; the directory has no entry for it yet.
+    pub fn take(&mut self, directory: &Directory, slices: usize, align: usize) -> Take {
+        if self.needs_meta() {
+            return Take::NeedMeta;
+        }
+        let Some(run) = self.best_fit(slices, align) else { return Take::NeedRegion };
+        // SAFETY: a run of ours, under the lock.
+        unsafe {
+            let start = ((*run).start + (align * SLICE - 1)) & !(align * SLICE - 1);
+            Take::Run(run, self.carve(directory, run, start, slices))
+        }
+    }
+
+    /// Takes the first `slices` slices of the free run that begins at `address`, if there is one of
+    /// at least that length: what a block there needs to grow in place.
+    #[must_use]
+    pub fn take_at(&mut self, directory: &Directory, address: usize, slices: usize) -> bool {
+        if self.needs_meta() {
+            return false;
+        }
+        let run = directory.find(address);
+        // SAFETY: descriptors are readable for ever; the node is fixed, the rest is under our lock
+        // when the node is ours.
+        unsafe {
+            if directory.is_foreign(run)
+                || (*run).node != self.node
+                || (*run).kind != Kind::Free
+                || (*run).start != address
+                || ((*run).slices as usize) < slices
+            {
+                return false;
+            }
+            self.carve(directory, run, address, slices);
+            self.drop_descriptor(run);
+        }
+        true
+    }
+
+    /// Cuts `start..start + slices` out of `run`, which becomes its descriptor; the rest goes back.
+    /// True: the part reads as zero.
+    unsafe fn carve(&mut self, directory: &Directory, run: *mut Span, start: usize, slices: usize) -> bool {
+        // SAFETY: a free run of ours, under the lock; every part lies in it.
+        unsafe {
+            let (run_start, run_end, stamp) = ((*run).start, (*run).end(), (*run).stamp);
+            let dirty_all = (*run).dirty as usize;
+            self.unlink(directory, run);
+            let end = start + slices * SLICE;
+            let dirty = if dirty_all == 0 { 0 } else { directory.mark(Bit::Dirty, start, slices, false) };
+            self.figures.dirty -= dirty;
+            if run_start < start {
+                let head = (start - run_start) / SLICE;
+                let count = if dirty_all == 0 { 0 } else { directory.count(Bit::Dirty, run_start, head) };
+                self.place(directory, null_mut(), run_start, head, count, stamp);
+            }
+            if end < run_end {
+                let tail = (run_end - end) / SLICE;
+                let count = if dirty_all == 0 { 0 } else { directory.count(Bit::Dirty, end, tail) };
+                self.place(directory, null_mut(), end, tail, count, stamp);
+            }
+            (*run).start = start;
+            (*run).slices = slices as u32;
+            self.figures.active += slices;
+            let figures = &mut self.figures;
+            figures.peak_active = figures.peak_active.max(figures.active);
+            figures.peak_dirty = figures.peak_dirty.max(figures.active + figures.dirty);
+            figures.recent_peak = figures.recent_peak.max(figures.active);
+            dirty == 0
+        }
+    }
+
+    /// Takes back a range that was in a span: clears its first `entries` directory entries; its first
+    /// `touched` slices may not be zero. The span's descriptor stays the caller's.
+    ///
+    /// # Safety
+    /// The range was taken here and nothing in it is used any more.
+    pub unsafe fn put(
+        &mut self,
+        directory: &Directory,
+        start: usize,
+        slices: usize,
+        entries: usize,
+        touched: usize,
+        now: u32,
+    ) {
+        // SAFETY: the caller's range, under the lock.
+        unsafe {
+            directory.set_range(start, entries, null_mut());
+            self.figures.active -= slices;
+            let dirty = if touched > 0 { directory.mark(Bit::Dirty, start, touched, true) } else { 0 };
+            self.figures.dirty += dirty;
+            self.insert(directory, start, slices, dirty, now);
+        }
+    }
+
+    /// Joins a range with the free runs beside it and files the result.
+    unsafe fn insert(&mut self, directory: &Directory, start: usize, slices: usize, dirty: usize, now: u32) {
+        let (mut start, mut slices, mut dirty, mut stamp) = (start, slices, dirty, now);
+        let mut own: *mut Span = null_mut();
+        for beside in [start.wrapping_sub(SLICE), start + slices * SLICE] {
+            let run = directory.find(beside);
+            // SAFETY: descriptors are readable for ever; `node` never changes, and under its lock
+            // `kind` does not either.
+            unsafe {
+                if directory.is_foreign(run) || (*run).node != self.node || (*run).kind != Kind::Free {
+                    continue;
+                }
+                if (*run).dirty > 0 && (dirty == 0 || older((*run).stamp, stamp)) {
+                    stamp = (*run).stamp;
+                }
+                start = start.min((*run).start);
+                slices += (*run).slices as usize;
+                dirty += (*run).dirty as usize;
+                self.unlink(directory, run);
+                if own.is_null() {
+                    own = run;
+                } else {
+                    self.drop_descriptor(run);
+                }
+            }
+        }
+        // SAFETY: the joined range.
+        unsafe { self.place(directory, own, start, slices, dirty, stamp) };
+    }
+
+    /// Files a free run under its size and, if dirty, its age. `run`: its descriptor, or null.
+    unsafe fn place(
+        &mut self,
+        directory: &Directory,
+        run: *mut Span,
+        start: usize,
+        slices: usize,
+        dirty: usize,
+        stamp: u32,
+    ) {
+        let run = if run.is_null() { self.descriptor() } else { run };
+        if run.is_null() {
+            // Every caller made sure of descriptors; without one the range is left unused.
+            return;
+        }
+        let bin = bin_of(slices);
+        // SAFETY: our descriptor and range.
+        unsafe {
+            (*run).kind = Kind::Free;
+            (*run).place = Place::None;
+            (*run).owner.store(OWNER_NONE, Ordering::Relaxed);
+            (*run).start = start;
+            (*run).slices = slices as u32;
+            (*run).dirty = dirty as u32;
+            (*run).stamp = stamp;
+            directory.set(start, run);
+            directory.set(start + (slices - 1) * SLICE, run);
+            self.bins[bin].push_front(run);
+            if dirty > 0 {
+                self.age(run);
+            }
+        }
+        self.filled[bin / 64] |= 1 << (bin % 64);
+    }
+
+    /// Takes a free run out of its bin, the list of dirty runs and the directory.
+    unsafe fn unlink(&mut self, directory: &Directory, run: *mut Span) {
+        // SAFETY: a free run of ours.
+        unsafe {
+            let bin = bin_of((*run).slices as usize);
+            self.bins[bin].remove(run);
+            if self.bins[bin].first.is_null() {
+                self.filled[bin / 64] &= !(1 << (bin % 64));
+            }
+            directory.set((*run).start, null_mut());
+            directory.set((*run).end() - SLICE, null_mut());
+            if (*run).dirty > 0 {
+                let (older, younger) = ((*run).older, (*run).younger);
+                if older.is_null() {
+                    self.oldest = younger;
+                } else {
+                    (*older).younger = younger;
+                }
+                if younger.is_null() {
+                    self.youngest = older;
+                } else {
+                    (*younger).older = older;
+                }
+                (*run).dirty = 0;
+            }
+        }
+    }
+
+    /// Files a dirty run by its stamp: runs come mostly in order, so the search starts at the young
+    /// end.
+    unsafe fn age(&mut self, run: *mut Span) {
+        // SAFETY: runs of ours.
+        unsafe {
+            let mut before = self.youngest;
+            let mut steps = 0;
+            while !before.is_null() && steps < SCAN && older((*run).stamp, (*before).stamp) {
+                before = (*before).older;
+                steps += 1;
+            }
+            let after = if before.is_null() { self.oldest } else { (*before).younger };
+            (*run).older = before;
+            (*run).younger = after;
+            if before.is_null() {
+                self.oldest = run;
+            } else {
+                (*before).younger = run;
+            }
+            if after.is_null() {
+                self.youngest = run;
+            } else {
+                (*after).older = run;
+            }
+        }
+    }
+
+    fn best_fit(&self, slices: usize, align: usize) -> Option<*mut Span> {
+        let need = slices.checked_add(align - 1)?;
+        let mut bin = bin_of(need);
+        loop {
+            bin = self.next_filled(bin)?;
+            let mut best: *mut Span = null_mut();
+            let mut run = self.bins[bin].first;
+            let mut seen = 0;
+            // SAFETY: the bin's runs are ours.
+            unsafe {
+                while !run.is_null() && seen < SCAN {
+                    let length = (*run).slices as usize;
+                    if length >= need && (best.is_null() || length < (*best).slices as usize) {
+                        best = run;
+                        if bin < EXACT {
+                            break;
+                        }
+                    }
+                    run = (*run).next;
+                    seen += 1;
+                }
+            }
+            if !best.is_null() {
+                return Some(best);
+            }
+            bin += 1;
+        }
+    }
+
+    fn next_filled(&self, from: usize) -> Option<usize> {
+        let mut word = from / 64;
+        let mut bits = *self.filled.get(word)? & (u64::MAX << (from % 64));
+        while bits == 0 {
+            word += 1;
+            bits = *self.filled.get(word)?;
+        }
+        Some(word * 64 + bits.trailing_zeros() as usize)
+    }
+
+    // Purging.
+
+    /// Takes the oldest dirty run out for a purge: it is in no list and nobody's but the caller's
+    /// until [`end_purge`](Self::end_purge). Null: nothing is dirty. Its `dirty` is kept.
+    #[must_use]
+    pub fn begin_purge(&mut self, directory: &Directory) -> *mut Span {
+        let run = self.oldest;
+        if !run.is_null() {
+            // SAFETY: a free run of ours. Its ends stay in the directory, so that a free of an
+            // address in it is still recognised; `Purging` keeps neighbours from joining it.
+            unsafe {
+                let dirty = (*run).dirty;
+                self.unlink(directory, run);
+                (*run).kind = Kind::Purging;
+                (*run).dirty = dirty;
+                directory.set((*run).start, run);
+                directory.set((*run).end() - SLICE, run);
+            }
+        }
+        run
+    }
+
+    /// Records that `slices` slices at `start` of a run in purge read as zero now.
+    ///
+    /// # Safety
+    /// The run is the caller's by [`begin_purge`](Self::begin_purge).
+    pub unsafe fn cleaned(&mut self, directory: &Directory, run: *mut Span, start: usize, slices: usize) {
+        // SAFETY: the caller's run, under the lock.
+        unsafe {
+            let cleaned = directory.mark(Bit::Dirty, start, slices, false);
+            (*run).dirty -= cleaned as u32;
+            self.figures.dirty -= cleaned;
+        }
+    }
+
+    /// Files a run again after its purge. `gone`: its memory was unmapped, forget it.
+    ///
+    /// # Safety
+    /// As for [`cleaned`](Self::cleaned); with `gone`, the whole run was unmapped.
+    pub unsafe fn end_purge(&mut self, directory: &Directory, run: *mut Span, gone: bool, now: u32) {
+        // SAFETY: the caller's run, under the lock.
+        unsafe {
+            let (start, slices, dirty) = ((*run).start, (*run).slices as usize, (*run).dirty as usize);
+            directory.set(start, null_mut());
+            directory.set(start + (slices - 1) * SLICE, null_mut());
+            (*run).dirty = 0;
+            self.drop_descriptor(run);
+            if gone {
+                self.forget(directory, start, slices);
+            } else {
+                self.insert(directory, start, slices, dirty, now);
+            }
+        }
+    }
+
+    /// Forgets slices that were unmapped and are in no run (or in one that the caller drops).
+    ///
+    /// # Safety
+    /// The slices have no directory entries and are unmapped.
+    pub unsafe fn forget(&mut self, directory: &Directory, start: usize, slices: usize) {
+        // SAFETY: under the lock.
+        unsafe {
+            self.figures.dirty -= directory.mark(Bit::Dirty, start, slices, false);
+            directory.mark(Bit::Ours, start, slices, false);
+        }
+        self.figures.mapped -= slices;
+    }
+
+    /// Takes the longest free run of at least `least` slices out as if for a purge, or null.
+    #[must_use]
+    pub fn begin_release(&mut self, directory: &Directory, least: usize) -> *mut Span {
+        let mut bin = BINS;
+        while bin > 0 {
+            bin -= 1;
+            let run = self.bins[bin].first;
+            // SAFETY: a free run of ours.
+            unsafe {
+                if !run.is_null() && (*run).slices as usize >= least {
+                    let dirty = (*run).dirty;
+                    self.unlink(directory, run);
+                    (*run).kind = Kind::Purging;
+                    (*run).dirty = dirty;
+                    directory.set((*run).start, run);
+                    directory.set((*run).end() - SLICE, run);
+                    return run;
+                }
+            }
+        }
+        null_mut()
+    }
+
+    /// When the oldest dirty slices were freed, ms; `None` when nothing is dirty.
+    pub fn oldest_stamp(&self) -> Option<u32> {
+        // SAFETY: a run of ours, or null.
+        unsafe { self.oldest.as_ref() }.map(|run| run.stamp)
+    }
+}
+
+impl Default for PageHeap {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// True when the time `a` lies before `b`; both wrap.
+pub fn older(a: u32, b: u32) -> bool {
+    (b.wrapping_sub(a) as i32) > 0
+}

@@ -1,0 +1,363 @@
+//! Between the strata: what the page heap answers, done with its lock open.
+//!
+//! Every system call of the allocator is made here (or in [`crate::purge`]), and none of them while
+//! a lock is held.
+
+use crate::addr::{addr, ptr};
+use crate::allocator::Allocator;
+use crate::class::SLICE;
+use crate::directory::{ADDRESS_END, WINDOW_BYTES, WINDOW_SHIFT, Window};
+use crate::os::Os;
+use crate::page_heap::{PageHeap, Take};
+use crate::span::{Kind, OWNER_NONE, Place, Span};
+use crate::sync::atomic::Ordering;
+use core::ptr::{NonNull, null_mut};
+
+/// Slices of the first region: small programs live in it.
+const FIRST_REGION: usize = 16;
+/// Slices of a region at most, unless a block needs more.
+const MAX_REGION: usize = 4096;
+/// Bytes of metadata mapped at a time, at least.
+const META_STEP: usize = 256 * 1024;
+
+impl<O: Os> Allocator<O> {
+    /// A span of `slices` slices at a multiple of `align` slices, or null. `init` writes the
+    /// descriptor (its kind above all) and is told whether the memory reads as zero; it runs under
+    /// the node's lock, before the span can be found.
+    ///
+    /// # Safety
+    /// `init` makes the descriptor `Small` or `Large` and calls nothing of the allocator.
+    pub(crate) unsafe fn alloc_span(
+        &self,
+        node: usize,
+        slices: usize,
+        align: usize,
+        init: impl FnOnce(*mut Span, bool),
+    ) -> *mut Span {
+        let mut tried = 0;
+        loop {
+            let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return null_mut() };
+            match stores.pages.take(&self.directory, slices, align) {
+                Take::Run(span, zero) => {
+                    // SAFETY: the run is ours, in no list; its descriptor is written before the
+                    // directory shows it.
+                    unsafe {
+                        (*span).next = null_mut();
+                        (*span).prev = null_mut();
+                        (*span).dirty = 0;
+                        init(span, zero);
+                        let entries = if (*span).kind == Kind::Large { 1 } else { slices };
+                        self.directory.set_range((*span).start, entries, span);
+                        if (*span).kind == Kind::Large {
+                            let figures = &mut stores.pages.figures;
+                            figures.large_live += 1;
+                            figures.large_allocs += 1;
+                            figures.large_bytes += (*span).size;
+                        }
+                    }
+                    return span;
+                }
+                Take::NeedMeta => {
+                    drop(stores);
+                    if !self.add_meta(node) {
+                        return null_mut();
+                    }
+                }
+                Take::NeedRegion => {
+                    let mapped = stores.pages.figures.mapped;
+                    drop(stores);
+                    if self.add_region(node, slices, align, mapped) {
+                        continue;
+                    }
+                    // Address space may be short: give free runs back whole and try once more.
+                    tried += 1;
+                    if tried > 1 || !self.release_runs(node, 1) {
+                        return null_mut();
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a span back, descriptor and all.
+    ///
+    /// # Safety
+    /// The span is in no list, no token of it is out, and nothing in it is used.
+    pub(crate) unsafe fn free_span(&self, span: *mut Span) {
+        // SAFETY: the caller's span.
+        unsafe {
+            let touched = if (*span).kind == Kind::Large {
+                (*span).slices as usize
+            } else {
+                ((*span).carved as usize * (*span).block_size as usize).div_ceil(SLICE)
+            };
+            self.return_span(span, touched, false);
+        }
+    }
+
+    /// As [`free_span`](Self::free_span), for a span whose memory reads as zero.
+    ///
+    /// # Safety
+    /// The same, and it does.
+    pub(crate) unsafe fn free_clean_span(&self, span: *mut Span) {
+        // SAFETY: the caller's contract.
+        unsafe { self.return_span(span, 0, false) };
+    }
+
+    /// As [`free_span`](Self::free_span), for a span whose memory is not mapped any more.
+    ///
+    /// # Safety
+    /// The same, and it is not.
+    pub(crate) unsafe fn forget_span(&self, span: *mut Span) {
+        // SAFETY: the caller's contract.
+        unsafe { self.return_span(span, 0, true) };
+    }
+
+    unsafe fn return_span(&self, span: *mut Span, touched: usize, gone: bool) {
+        // SAFETY: the caller's span. Its descriptor goes first, so that one is at hand for the run.
+        unsafe {
+            let node = (*span).node as usize;
+            let (start, slices) = ((*span).start, (*span).slices as usize);
+            let large = (*span).kind == Kind::Large;
+            let entries = if large { 1 } else { slices };
+            let now = self.os.now_ms() as u32;
+            // A signal handler that interrupted the holder of the lock and frees: the span is lost,
+            // which is the least of its troubles.
+            let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return };
+            if large {
+                stores.pages.figures.large_live -= 1;
+                stores.pages.figures.large_bytes -= (*span).size;
+            }
+            stores.pages.drop_descriptor(span);
+            if gone {
+                self.directory.set_range(start, entries, null_mut());
+                stores.pages.figures.active -= slices;
+                stores.pages.forget(&self.directory, start, slices);
+            } else {
+                stores.pages.put(&self.directory, start, slices, entries, touched, now);
+            }
+            let purge = self.purge_due(&mut stores.pages, now);
+            drop(stores);
+            if purge {
+                self.purge_excess(node, now);
+            }
+        }
+    }
+
+    /// Takes back the memory of a span whose descriptor somebody else still knows. `spare`: a
+    /// descriptor for the free run.
+    ///
+    /// # Safety
+    /// Nothing in the range is used; `spare` is from [`spare_descriptor`](Self::spare_descriptor).
+    pub(crate) unsafe fn free_range(&self, node: usize, start: usize, slices: usize, spare: *mut Span) {
+        let now = self.os.now_ms() as u32;
+        let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return };
+        // SAFETY: the caller's range and descriptor.
+        unsafe {
+            stores.pages.drop_descriptor(spare);
+            stores.pages.put(&self.directory, start, slices, slices, slices, now);
+            let purge = self.purge_due(&mut stores.pages, now);
+            drop(stores);
+            if purge {
+                self.purge_excess(node, now);
+            }
+        }
+    }
+
+    /// A descriptor to have at hand, or null when there is no memory for one.
+    pub(crate) fn spare_descriptor(&self, node: usize) -> *mut Span {
+        loop {
+            let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return null_mut() };
+            if !stores.pages.needs_meta() {
+                let span = stores.pages.descriptor();
+                // SAFETY: an unused descriptor of ours.
+                unsafe { (*span).kind = Kind::Unused };
+                return span;
+            }
+            drop(stores);
+            if !self.add_meta(node) {
+                return null_mut();
+            }
+        }
+    }
+
+    /// Takes back a descriptor that was not needed.
+    ///
+    /// # Safety
+    /// From [`spare_descriptor`](Self::spare_descriptor), unused.
+    pub(crate) unsafe fn drop_spare(&self, span: *mut Span) {
+        // SAFETY: the caller's descriptor.
+        unsafe {
+            if let Some(mut stores) = self.node((*span).node as usize).lock(&self.os, self.os.thread()) {
+                stores.pages.drop_descriptor(span);
+            }
+        }
+    }
+
+    /// Takes back the descriptor of a span whose memory is gone.
+    ///
+    /// # Safety
+    /// The caller took the span's token and found it retired.
+    pub(crate) unsafe fn drop_retired(&self, span: *mut Span) {
+        // SAFETY: the caller's descriptor.
+        unsafe {
+            (*span).owner.store(OWNER_NONE, Ordering::Relaxed);
+            (*span).place = Place::None;
+            self.drop_spare(span);
+        }
+    }
+
+    /// `bytes` of zeroed metadata that is never given back, or null.
+    pub(crate) fn alloc_meta(&self, node: usize, bytes: usize, align: usize) -> *mut u8 {
+        for _ in 0..2 {
+            let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return null_mut() };
+            let memory = stores.pages.meta(bytes, align);
+            drop(stores);
+            if !memory.is_null() {
+                return memory;
+            }
+            if !self.add_meta(node) {
+                break;
+            }
+        }
+        null_mut()
+    }
+
+    fn add_meta(&self, node: usize) -> bool {
+        if node == 0 && !self.first_meta_used.swap(true, Ordering::AcqRel) {
+            let (start, bytes) = self.first_meta();
+            return self.give_meta(node, start, bytes);
+        }
+        let metadata = match self.node(node).lock(&self.os, self.os.thread()) {
+            Some(stores) => stores.pages.figures.metadata,
+            None => return false,
+        };
+        let bytes = (metadata / 4).clamp(META_STEP, 16 * META_STEP).next_multiple_of(META_STEP);
+        // Short of memory, one slice will do.
+        for bytes in [bytes, SLICE] {
+            if let Some(memory) = self.map(bytes, SLICE) {
+                if self.give_meta(node, addr(memory.as_ptr()), bytes) {
+                    return true;
+                }
+                // SAFETY: just mapped, seen by nobody.
+                unsafe { self.unmap(memory, bytes) };
+                return false;
+            }
+        }
+        false
+    }
+
+    fn give_meta(&self, node: usize, start: usize, bytes: usize) -> bool {
+        let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return false };
+        // SAFETY: memory of ours that stays mapped.
+        unsafe { stores.pages.add_meta(start, bytes) };
+        true
+    }
+
+    /// Maps a region for at least `slices` slices at a multiple of `align` slices.
+    fn add_region(&self, node: usize, slices: usize, align: usize, mapped: usize) -> bool {
+        let Some(need) = slices.checked_add(align - 1).filter(|&need| need < ADDRESS_END / SLICE) else {
+            return false;
+        };
+        let limit = self.config.limit();
+        let room = if limit == 0 { usize::MAX } else { (limit / SLICE).saturating_sub(mapped) };
+        if need > room {
+            return false;
+        }
+        // A quarter more each time: few calls, and little address space that is not used.
+        let step = (mapped / 4).clamp(FIRST_REGION, MAX_REGION).min(room);
+        let wish = if need > step { need } else { step };
+        // Nodes keep to 64-slice groups of their own (see `Directory::mark`).
+        let (unit, base) = if self.os.nodes() > 1 { (64, 64 * SLICE) } else { (1, SLICE) };
+        let mut wish = wish.next_multiple_of(unit);
+        let need = need.next_multiple_of(unit);
+        loop {
+            if let Some(memory) = self.map(wish * SLICE, base) {
+                let start = addr(memory.as_ptr());
+                if start + wish * SLICE <= ADDRESS_END && self.add_windows(start, wish) {
+                    if let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) {
+                        if !stores.pages.needs_meta() {
+                            // SAFETY: fresh memory of ours with its windows installed.
+                            unsafe { stores.pages.add_region(&self.directory, start, wish) };
+                            return true;
+                        }
+                        drop(stores);
+                        if self.add_meta(node)
+                            && let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread())
+                        {
+                            // SAFETY: as above.
+                            unsafe { stores.pages.add_region(&self.directory, start, wish) };
+                            return true;
+                        }
+                    }
+                }
+                // SAFETY: just mapped, seen by nobody.
+                unsafe { self.unmap(memory, wish * SLICE) };
+                return false;
+            }
+            if wish <= need {
+                return false;
+            }
+            wish = (wish / 2).max(need).next_multiple_of(unit);
+        }
+    }
+
+    fn add_windows(&self, start: usize, slices: usize) -> bool {
+        let mut window = start >> WINDOW_SHIFT;
+        let last = (start + slices * SLICE - 1) >> WINDOW_SHIFT;
+        while window <= last {
+            let address = window << WINDOW_SHIFT;
+            if self.directory.window(address).is_null() {
+                let Some(memory) = self.map(WINDOW_BYTES, SLICE) else { return false };
+                let table: *mut Window = memory.as_ptr().cast();
+                // SAFETY: zeroed, ours, never unmapped once installed.
+                unsafe {
+                    if !self.directory.install(address, table) {
+                        self.unmap(memory, WINDOW_BYTES);
+                    }
+                }
+            }
+            window += 1;
+        }
+        true
+    }
+
+    /// Unmaps free runs of at least `least` slices; true when any went.
+    pub(crate) fn release_runs(&self, node: usize, least: usize) -> bool {
+        let mut any = false;
+        loop {
+            let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return any };
+            let run = stores.pages.begin_release(&self.directory, least);
+            drop(stores);
+            if run.is_null() {
+                return any;
+            }
+            // SAFETY: the run is ours until `end_purge`.
+            unsafe {
+                let (start, slices, dirty) = ((*run).start, (*run).slices as usize, (*run).dirty);
+                let gone = match NonNull::new(ptr::<u8>(start)) {
+                    Some(memory) => self.unmap(memory, slices * SLICE),
+                    None => false,
+                };
+                if gone {
+                    self.counters.purged.fetch_add(u64::from(dirty) * SLICE as u64, Ordering::Relaxed);
+                    self.counters.purges.fetch_add(1, Ordering::Relaxed);
+                }
+                if let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) {
+                    stores.pages.end_purge(&self.directory, run, gone, self.os.now_ms() as u32);
+                }
+                if !gone {
+                    return any;
+                }
+                any = true;
+            }
+        }
+    }
+
+    /// Runs `work` on the page heap of `node`, locked; `None` inside a signal handler that
+    /// interrupted the holder.
+    pub(crate) fn with_pages<T>(&self, node: usize, work: impl FnOnce(&mut PageHeap) -> T) -> Option<T> {
+        let mut stores = self.node(node).lock(&self.os, self.os.thread())?;
+        Some(work(&mut stores.pages))
+    }
+}

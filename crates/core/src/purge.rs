@@ -1,0 +1,226 @@
+//! Giving memory back: how much freed memory stays resident, and for how long.
+//!
+//! * At once, at each free of a span: what is dirty beyond the *budget* is purged, oldest first.
+//!   The budget is `max(dirty_min, dirty_percent of the memory in use)`, so it falls with the use:
+//!   a process that frees everything and then sleeps, single-threaded, keeps `dirty_min`.
+//! * While a purge thread runs, the budget is four times as large and counts from the recent peak:
+//!   the thread gives back whatever has been free for `purge_delay`, and ends when nothing is dirty.
+//!   It starts only in a process that already runs threads: a second thread would otherwise switch
+//!   off libc's single-thread paths and break `unshare` and `setns`.
+//! * Any free of a span also purges what has been free for `purge_delay`.
+//!
+//! (jemalloc and mimalloc decay only as the program goes on allocating: jemalloc#2688.)
+//!
+//! A purge takes a run out of the page heap, makes its system calls with the lock open, and files
+//! the run again.
+
+use crate::addr::ptr;
+use crate::allocator::Allocator;
+use crate::class::SLICE;
+use crate::directory::Bit;
+use crate::node::Locked;
+use crate::os::Os;
+use crate::page_heap::{PageHeap, older};
+use crate::sync::atomic::Ordering;
+use core::ptr::NonNull;
+
+/// The purge thread's number in the lock: no thread has this address.
+const PURGER: usize = 2;
+/// A run of at least so many slices that is purged whole is unmapped: its address space and its
+/// commit charge go back too.
+const UNMAP: usize = 512;
+/// Budget and floor while a purge thread runs, as a multiple.
+const THREADED: usize = 4;
+
+impl<O: Os> Allocator<O> {
+    /// How many dirty slices are too many now.
+    fn excess(&self, pages: &mut PageHeap, now: u32) -> usize {
+        let figures = &mut pages.figures;
+        let elapsed = now.wrapping_sub(figures.recent_stamp);
+        if elapsed >= 1000 {
+            figures.recent_peak = figures.active.max(figures.recent_peak >> (elapsed / 1000).min(31));
+            figures.recent_stamp = now;
+        }
+        let (times, base) = if self.purger.load(Ordering::Relaxed) != 0 {
+            (THREADED, figures.recent_peak)
+        } else {
+            (1, figures.active)
+        };
+        let floor = self.config.dirty_min() / SLICE * times;
+        let share = base * (self.config.dirty_percent() * times).min(100) / 100;
+        figures.dirty.saturating_sub(floor.max(share))
+    }
+
+    fn expired(&self, pages: &PageHeap, now: u32) -> bool {
+        let deadline = now.wrapping_sub(self.config.purge_delay());
+        pages.oldest_stamp().is_some_and(|stamp| older(stamp, deadline))
+    }
+
+    /// True when something should be purged.
+    pub(crate) fn purge_due(&self, pages: &mut PageHeap, now: u32) -> bool {
+        pages.figures.dirty > 0
+            && (self.excess(pages, now) > 0
+                || self.expired(pages, now)
+                || self.purger.load(Ordering::Relaxed) == 0 && self.wants_purger(pages))
+    }
+
+    fn wants_purger(&self, pages: &PageHeap) -> bool {
+        pages.figures.dirty * SLICE * 2 > self.config.dirty_min()
+            && self.config.purge_thread()
+            && self.os.is_threaded()
+    }
+
+    /// Purges what is due on `node`, or starts the thread that will.
+    #[cold]
+    pub(crate) fn purge_excess(&self, node: usize, now: u32) {
+        let wanted = self.with_pages(node, |pages| self.wants_purger(pages)).unwrap_or(false);
+        if wanted && self.purger.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+            let this = core::ptr::from_ref(self).cast_mut().cast::<u8>();
+            // SAFETY: an allocator with a purge thread is a static; `tick` is made for any thread.
+            if !unsafe { self.os.spawn_purger(tick::<O>, this) } {
+                // Refused (a seccomp filter, a process limit): from here on without one.
+                self.purger.store(0, Ordering::Release);
+                self.config.forbid_purge_thread();
+            }
+        }
+        self.purge(node, now, self.os.thread(), |pages| self.excess(pages, now));
+    }
+
+    /// Purges runs of `node` until `excess` says 0 and nothing is expired. Returns the slices given
+    /// back.
+    fn purge(
+        &self,
+        node: usize,
+        now: u32,
+        thread: usize,
+        mut excess: impl FnMut(&mut PageHeap) -> usize,
+    ) -> usize {
+        let mut total = 0;
+        loop {
+            let Some(mut stores) = self.node(node).lock(&self.os, thread) else { return total };
+            let expired = self.expired(&stores.pages, now);
+            let wanted = if expired { usize::MAX } else { excess(&mut stores.pages) };
+            if wanted == 0 {
+                return total;
+            }
+            let run = stores.pages.begin_purge(&self.directory);
+            if run.is_null() {
+                return total;
+            }
+            let purged = self.purge_run(node, stores, run, wanted, now, thread);
+            if purged == 0 {
+                return total;
+            }
+            total += purged;
+        }
+    }
+
+    /// Purges up to `wanted` slices of a run taken out by `begin_purge`, last first, and files it
+    /// again. 0: the system refused.
+    fn purge_run(
+        &self,
+        node: usize,
+        stores: Locked<'_, O>,
+        run: *mut crate::span::Span,
+        wanted: usize,
+        now: u32,
+        thread: usize,
+    ) -> usize {
+        // SAFETY: the run is ours until `end_purge`.
+        let (start, slices, dirty) = unsafe { ((*run).start, (*run).slices as usize, (*run).dirty as usize) };
+        let mut purged = 0;
+        let mut gone = false;
+        let mut locked = Some(stores);
+        if slices >= UNMAP && wanted >= dirty {
+            locked = None;
+            if let Some(memory) = NonNull::new(ptr::<u8>(start)) {
+                // SAFETY: a free run of ours, whole slices.
+                gone = unsafe { self.unmap(memory, slices * SLICE) };
+            }
+            if gone {
+                purged = dirty;
+                self.counters.purged.fetch_add((dirty * SLICE) as u64, Ordering::Relaxed);
+                self.counters.purges.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let mut end = slices;
+        while !gone && purged < wanted && purged < dirty {
+            let Some(mut stores) = locked.take().or_else(|| self.node(node).lock(&self.os, thread)) else {
+                return 0;
+            };
+            // SAFETY: the run's slices, under the lock.
+            let found = unsafe { self.directory.last_stretch(Bit::Dirty, start, end) };
+            let Some((first, count)) = found else {
+                locked = Some(stores);
+                break;
+            };
+            let part = count.min(wanted - purged);
+            let at = first + (count - part) * SLICE;
+            drop(stores);
+            let Some(memory) = NonNull::new(ptr::<u8>(at)) else { return 0 };
+            self.counters.os_calls.fetch_add(1, Ordering::Relaxed);
+            // SAFETY: free slices of ours.
+            if !unsafe { self.os.purge(memory, part * SLICE) } {
+                break;
+            }
+            self.counters.purged.fetch_add((part * SLICE) as u64, Ordering::Relaxed);
+            self.counters.purges.fetch_add(1, Ordering::Relaxed);
+            let Some(again) = self.node(node).lock(&self.os, thread) else { return 0 };
+            stores = again;
+            // SAFETY: just purged.
+            unsafe { stores.pages.cleaned(&self.directory, run, at, part) };
+            purged += part;
+            end = (at - start) / SLICE;
+            locked = Some(stores);
+        }
+        if let Some(mut stores) = locked.or_else(|| self.node(node).lock(&self.os, thread)) {
+            // What is still dirty keeps waiting; refused memory starts its time again.
+            // SAFETY: our run.
+            unsafe { stores.pages.end_purge(&self.directory, run, gone, now) };
+        }
+        purged
+    }
+
+    /// Gives back all dirty memory beyond `keep` bytes, and the address space of long free runs.
+    /// Returns the bytes given back.
+    pub fn trim(&self, keep: usize) -> usize {
+        let now = self.os.now_ms() as u32;
+        let keep = keep / SLICE;
+        let mut total = 0;
+        self.for_each_node(|index, _| {
+            total += self.purge(index, now, self.os.thread(), |pages| pages.figures.dirty.saturating_sub(keep));
+        });
+        total * SLICE
+    }
+
+    /// One round of the purge thread; returns the ms to sleep, or 0 when it has nothing left to do.
+    pub(crate) fn tick(&self) -> u32 {
+        let now = self.os.now_ms() as u32;
+        let dirty_left = || {
+            let mut left = false;
+            self.for_each_node(|_, node| {
+                if let Some(stores) = node.lock(&self.os, PURGER) {
+                    left |= stores.pages.figures.dirty > 0;
+                }
+            });
+            left
+        };
+        self.for_each_node(|index, _| {
+            self.purge(index, now, PURGER, |_| 0);
+        });
+        if !dirty_left() {
+            // Whoever frees from here on sees 0 and starts another thread; what was freed just
+            // before is seen here.
+            self.purger.store(0, Ordering::SeqCst);
+            if !dirty_left() || self.purger.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_err() {
+                return 0;
+            }
+        }
+        (self.config.purge_delay() / 4).clamp(10, 1000)
+    }
+}
+
+unsafe extern "C" fn tick<O: Os>(allocator: *mut u8) -> u32 {
+    // SAFETY: `purge_excess` passed a static allocator.
+    unsafe { (*allocator.cast::<Allocator<O>>()).tick() }
+}

@@ -1,0 +1,260 @@
+//! What other threads write: a span's remote list, a heap's pending stack, a heap's tenure.
+//!
+//! # The remote list
+//! One word a span: the list's head in the low 48 bits, its length in the high 16. Anyone pushes
+//! (a chain at a time); whoever holds the span's *token* takes.
+//!
+//! # The token
+//! The push that finds the list empty creates the span's token and must deliver it to the span's
+//! owner. While the token is on its way or pending, the list is not empty, so the owner counts its
+//! blocks as in use and cannot release the span: a token never refers to a released descriptor.
+//! The owner never looks at a remote list without having received the token.
+//!
+//! # Retirement
+//! A push that would bring the length to the span's capacity knows that no other block is in
+//! anyone's hands and none in the owner's lists. It puts [`RETIRED`] in the word instead of the
+//! list, and then the memory (not the descriptor) is its to release: so what a sleeping owner's
+//! blocks occupied goes back without it. Whoever takes the token finds `RETIRED` and forgets the
+//! span. Both happen in the one exchange: until it succeeds, the pusher's own blocks keep the span
+//! alive; after it, the pusher must not look at the descriptor, unless it holds the token.
+//!
+//! # Tenure
+//! A heap's lists belong to one thread at a time: its owner (`OWNED`), or, while it is parked,
+//! whoever made `PARKED` into `BUSY`. A token delivered to a parked heap is processed by its
+//! deliverer. Delivery (push, then look at the tenure) and release (set `PARKED`, then look at the
+//! pending stack) each put a sequentially consistent fence between the two steps, so at least one
+//! of the two sides sees the other.
+
+use crate::addr::{addr, ptr};
+use crate::span::{Block, Span};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering, fence};
+
+const POINTER: usize = (1 << 48) - 1;
+const COUNT_SHIFT: u32 = 48;
+/// Blocks are aligned to 16 B: 1 is no block.
+const RETIRED: usize = 1;
+
+/// A span's list of blocks freed by threads that do not own it.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct RemoteList(AtomicUsize);
+
+/// What [`RemoteList::push`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Pushed {
+    /// The blocks are in the list. True: it was empty and the caller now holds the span's token.
+    Listed(bool),
+    /// The list was complete and is retired: the span's memory is the caller's to release. True:
+    /// the caller holds the token too.
+    Retired(bool),
+    /// Nothing was pushed: the push would complete the list, and the caller did not say that it is
+    /// ready for that.
+    WouldRetire,
+}
+
+/// What [`RemoteList::take`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Taken {
+    /// A chain of so many blocks, at least one.
+    Chain(*mut Block, usize),
+    /// The span's memory is gone; the descriptor is the taker's to release.
+    Retired,
+}
+
+impl RemoteList {
+    /// An empty list.
+    #[cfg(not(loom))]
+    pub const fn new() -> Self {
+        Self(AtomicUsize::new(0))
+    }
+
+    /// An empty list.
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Self(AtomicUsize::new(0))
+    }
+
+    /// Pushes the chain `head..=tail` of `count` blocks on the list of a span of `capacity` blocks
+    /// (`usize::MAX`: one that is never retired). `ready`: the caller can release the span's memory.
+    ///
+    /// # Safety
+    /// The blocks belong to this list's span and to the caller, and are linked from head to tail.
+    pub unsafe fn push(
+        &self,
+        head: *mut Block,
+        tail: *mut Block,
+        count: usize,
+        capacity: usize,
+        ready: bool,
+    ) -> Pushed {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let total = (word >> COUNT_SHIFT) + count;
+            let retires = total == capacity;
+            if retires && !ready {
+                return Pushed::WouldRetire;
+            }
+            let new = if retires {
+                RETIRED
+            } else {
+                // SAFETY: the tail is the caller's until the exchange below succeeds.
+                unsafe { Block::link(tail, ptr(word & POINTER)) };
+                addr(head) | total << COUNT_SHIFT
+            };
+            // Release: the links, and all that this thread did with the blocks, are visible to the
+            // taker, whose Acquire this pairs with. Acquire: who retires sees what all earlier
+            // pushers did with their blocks.
+            match self.0.compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if retires => return Pushed::Retired(word == 0),
+                Ok(_) => return Pushed::Listed(word == 0),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Takes the whole list. Only the holder of the span's token calls this.
+    pub fn take(&self) -> Taken {
+        // Acquire pairs with the Release of `push`.
+        match self.0.swap(0, Ordering::Acquire) {
+            RETIRED => Taken::Retired,
+            word => Taken::Chain(ptr(word & POINTER), word >> COUNT_SHIFT),
+        }
+    }
+
+    /// Blocks in the list now; a reading for statistics.
+    pub fn len(&self) -> usize {
+        self.0.load(Ordering::Relaxed) >> COUNT_SHIFT
+    }
+
+    /// True when nothing is in the list now.
+    pub fn is_empty(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Default for RemoteList {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const OWNED: u32 = 0;
+const PARKED: u32 = 1;
+const BUSY: u32 = 2;
+const DEAD: u32 = 3;
+
+/// Who may touch a heap's lists, and the tokens on their way to it.
+#[derive(Debug)]
+pub struct Tenure {
+    state: AtomicU32,
+    /// Spans whose tokens were delivered here, linked by `Span::pending`.
+    pending: AtomicPtr<Span>,
+}
+
+impl Tenure {
+    /// The tenure of a heap that its creator owns. All zero.
+    #[cfg(not(loom))]
+    pub const fn new() -> Self {
+        Self { state: AtomicU32::new(OWNED), pending: AtomicPtr::new(core::ptr::null_mut()) }
+    }
+
+    /// The tenure of a heap that its creator owns.
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Self { state: AtomicU32::new(OWNED), pending: AtomicPtr::new(core::ptr::null_mut()) }
+    }
+
+    /// Delivers a span's token. True: the heap is parked and nobody looks after it, so the caller
+    /// tries [`try_enter`](Tenure::try_enter) and processes the pending stack.
+    ///
+    /// # Safety
+    /// The caller holds the span's token.
+    #[must_use]
+    pub unsafe fn deliver(&self, span: *mut Span) -> bool {
+        let mut head = self.pending.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: the token's holder alone writes the span's pending link.
+            unsafe { Span::set_pending(span, head) };
+            // Release pairs with the Acquire in `take_pending`.
+            match self.pending.compare_exchange_weak(head, span, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        // Between the push above and the look at the state; pairs with the fence in `leave`.
+        fence(Ordering::SeqCst);
+        self.state.load(Ordering::Relaxed) == PARKED
+    }
+
+    /// True when tokens wait; one load.
+    #[inline(always)]
+    pub fn has_pending(&self) -> bool {
+        !self.pending.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Takes all delivered tokens, as a chain of spans linked by `Span::pending`, which must be
+    /// read before the span's list is taken. Only who has the heap's tenure calls this.
+    #[must_use]
+    pub fn take_pending(&self) -> *mut Span {
+        // Acquire pairs with the Release in `deliver`.
+        self.pending.swap(core::ptr::null_mut(), Ordering::Acquire)
+    }
+
+    /// Makes a parked heap the caller's for a while; false when it is not parked now.
+    #[must_use]
+    pub fn try_enter(&self) -> bool {
+        // Acquire pairs with the Release in `leave`.
+        self.state.compare_exchange(PARKED, BUSY, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Makes a parked heap the calling thread's own; false when it is not parked now.
+    #[must_use]
+    pub fn try_adopt(&self) -> bool {
+        self.state.compare_exchange(PARKED, OWNED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Parks the heap. False: tokens came meanwhile and the heap is the caller's again (`BUSY`): it
+    /// processes them and leaves again.
+    #[must_use]
+    pub fn leave(&self) -> bool {
+        // Release pairs with the Acquire of the next who enters or adopts.
+        self.state.store(PARKED, Ordering::Release);
+        // Between the store above and the look at the stack; pairs with the fence in `deliver`.
+        fence(Ordering::SeqCst);
+        !(self.has_pending() && self.try_enter())
+    }
+
+    /// True while the heap is parked.
+    pub fn is_parked(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == PARKED
+    }
+
+    /// True while a thread owns the heap.
+    pub fn is_owned(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == OWNED
+    }
+
+    /// True when somebody's work on the heap ended in the middle (see [`bury`](Tenure::bury)).
+    pub fn is_dead(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == DEAD
+    }
+
+    /// In a fork's child: the heap's thread is gone and its lists are whole; parks it.
+    pub fn orphaned_by_fork(&self) {
+        self.state.store(PARKED, Ordering::Release);
+    }
+
+    /// In a fork's child: the heap's thread is gone in the middle of work on its lists; nobody
+    /// touches them again. Blocks in it stay valid; freed ones are not used again.
+    pub fn bury(&self) {
+        self.state.store(DEAD, Ordering::Release);
+    }
+}
+
+impl Default for Tenure {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,310 @@
+//! Spans and their descriptors.
+//!
+//! A descriptor is two cache lines, out of line. The first is its owner's: only the thread that has
+//! the tenure of the heap named by `owner` touches it (others read `owner` and, racily, figures for
+//! statistics). The second is what other threads and the page heap write.
+//!
+//! Descriptors come from a node's page heap and go back to it; their memory is never unmapped, so a
+//! stale pointer to one reads a descriptor, never a fault.
+//!
+//! # What an own free does
+//! It pushes the block on the list that `list` points to and decrements `countdown`; at zero it
+//! takes the slow path. `list` and `countdown` are set so that this one sequence serves all places
+//! a span can be in (design: experiment B):
+//!
+//! | place | `list` | `countdown` | zero means |
+//! |---|---|---|---|
+//! | current | the heap's list of the class | "never" | nothing; reset |
+//! | full | the span's own | 1 | the first free block: it becomes available |
+//! | available | the span's own | blocks in use | the span is empty |
+
+use crate::class;
+use crate::remote::RemoteList;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use core::ptr::null_mut;
+
+/// A free block: its first word links to the next.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Block {
+    /// The next free block, or null.
+    pub next: *mut Block,
+}
+
+impl Block {
+    /// Links `block` to `next`.
+    ///
+    /// # Safety
+    /// The block is free memory of the caller's.
+    #[inline(always)]
+    pub unsafe fn link(block: *mut Block, next: *mut Block) {
+        // SAFETY: the caller's block, at least 16 B and aligned to 16 B.
+        unsafe { (*block).next = next };
+    }
+}
+
+/// What a descriptor describes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Nothing of ours: the directory's answer for foreign addresses. Must be zero.
+    Foreign = 0,
+    /// A run of free slices.
+    Free,
+    /// A run of free slices that the purge has in hand.
+    Purging,
+    /// Blocks of one class.
+    Small,
+    /// One large block.
+    Large,
+    /// A descriptor whose memory other threads already released (see [`crate::remote`]).
+    Retired,
+    /// Not in use.
+    Unused,
+}
+
+/// Where a small span is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Place {
+    /// In no list.
+    None = 0,
+    /// Its heap allocates from it.
+    Current,
+    /// All blocks in use; in its heap's list of full spans.
+    Full,
+    /// Some blocks free; in its heap's list of the class.
+    Available,
+    /// Without owner, in the node pool's list of the class.
+    Orphan,
+    /// Without owner and all blocks in use, in the node pool's list of full orphans.
+    OrphanFull,
+}
+
+/// `owner` of nothing: foreign memory, free runs.
+pub const OWNER_NONE: usize = 0;
+/// `owner` of an orphaned span.
+pub const OWNER_ORPHAN: usize = 1;
+/// `owner` of a large block that belongs to no first-class heap.
+pub const OWNER_LARGE: usize = 2;
+/// `countdown` of a current span.
+pub const NEVER: u32 = u32::MAX;
+
+/// A span descriptor; see the module.
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub struct Span {
+    // Line 1: the owner's.
+    /// Address of the owning heap, or one of the `OWNER_` values.
+    pub owner: AtomicUsize,
+    /// The list that an own free pushes on.
+    pub list: *mut *mut Block,
+    /// Own frees until the slow path is due.
+    pub countdown: u32,
+    /// Blocks ever handed out to a list: the rest of the span is untouched.
+    pub carved: u32,
+    /// Blocks the span can hold; 1 for a large block.
+    pub capacity: u32,
+    /// What this describes.
+    pub kind: Kind,
+    /// Where it is.
+    pub place: Place,
+    /// Size class of a small span.
+    pub class: u8,
+    /// NUMA node whose page heap the descriptor belongs to.
+    pub node: u8,
+    /// Free blocks of a span that is not current.
+    pub free: *mut Block,
+    /// Address of the first byte; a multiple of the slice size.
+    pub start: usize,
+    /// Slices.
+    pub slices: u32,
+    /// Bytes of one block of a small span.
+    pub block_size: u32,
+    /// Next in the list that `place` or `kind` names.
+    pub next: *mut Span,
+    // Line 2: others'.
+    /// Previous in the same list.
+    pub prev: *mut Span,
+    /// Blocks freed by other threads.
+    pub remote: RemoteList,
+    pending: *mut Span,
+    /// Usable bytes of a large block.
+    pub size: usize,
+    /// Next younger dirty run.
+    pub younger: *mut Span,
+    /// Next older dirty run.
+    pub older: *mut Span,
+    /// Milliseconds (wrapping) when the run's oldest dirty slice was freed.
+    pub stamp: u32,
+    /// Dirty slices of a free run.
+    pub dirty: u32,
+}
+
+// SAFETY: descriptors are reached through raw pointers; the module says who may touch which field.
+unsafe impl Sync for Span {}
+
+#[cfg(not(loom))]
+impl Span {
+    /// The descriptor of foreign memory: all zero.
+    pub const FOREIGN: Span = Span {
+        owner: AtomicUsize::new(OWNER_NONE),
+        list: null_mut(),
+        countdown: 0,
+        carved: 0,
+        capacity: 0,
+        kind: Kind::Foreign,
+        place: Place::None,
+        class: 0,
+        node: 0,
+        free: null_mut(),
+        start: 0,
+        slices: 0,
+        block_size: 0,
+        next: null_mut(),
+        prev: null_mut(),
+        remote: RemoteList::new(),
+        pending: null_mut(),
+        size: 0,
+        younger: null_mut(),
+        older: null_mut(),
+        stamp: 0,
+        dirty: 0,
+    };
+}
+
+impl Span {
+    /// Bytes of the span's memory.
+    pub fn bytes(&self) -> usize {
+        self.slices as usize * class::SLICE
+    }
+
+    /// Address after the span's last byte.
+    pub fn end(&self) -> usize {
+        self.start + self.bytes()
+    }
+
+    /// The owner word. Relaxed: whoever holds a block got it from a thread that had seen the owner
+    /// written; a change of owner after that is found out by the protocol, not by this load.
+    #[inline(always)]
+    pub fn owner(&self) -> usize {
+        self.owner.load(Ordering::Relaxed)
+    }
+
+    /// Next span in the pending chain.
+    ///
+    /// # Safety
+    /// The caller holds the span's token.
+    pub unsafe fn pending(span: *mut Span) -> *mut Span {
+        // SAFETY: the token's holder alone reads and writes the link.
+        unsafe { (*span).pending }
+    }
+
+    /// Sets the pending link.
+    ///
+    /// # Safety
+    /// The caller holds the span's token.
+    pub unsafe fn set_pending(span: *mut Span, next: *mut Span) {
+        // SAFETY: as above.
+        unsafe { (*span).pending = next };
+    }
+
+    /// True when `address` is the start of a block (of a span whose blocks all start at multiples).
+    pub fn is_block(&self, address: usize) -> bool {
+        match self.kind {
+            Kind::Small => {
+                let offset = address.wrapping_sub(self.start);
+                offset.is_multiple_of(self.block_size as usize)
+                    && offset / (self.block_size as usize) < self.carved as usize
+            }
+            Kind::Large => address == self.start,
+            _ => false,
+        }
+    }
+}
+
+/// A doubly linked list of spans by `next` and `prev`, with both ends.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanList {
+    /// First span, or null.
+    pub first: *mut Span,
+    /// Last span, or null.
+    pub last: *mut Span,
+}
+
+impl SpanList {
+    /// An empty list: all zero.
+    pub const EMPTY: SpanList = SpanList { first: null_mut(), last: null_mut() };
+
+    /// Puts `span` first.
+    ///
+    /// # Safety
+    /// The span is in no list; list and spans are the caller's.
+    pub unsafe fn push_front(&mut self, span: *mut Span) {
+        // SAFETY: the caller's descriptors.
+        unsafe {
+            (*span).prev = null_mut();
+            (*span).next = self.first;
+            if self.first.is_null() {
+                self.last = span;
+            } else {
+                (*self.first).prev = span;
+            }
+        }
+        self.first = span;
+    }
+
+    /// Puts `span` last.
+    ///
+    /// # Safety
+    /// As for [`push_front`](SpanList::push_front).
+    pub unsafe fn push_back(&mut self, span: *mut Span) {
+        // SAFETY: the caller's descriptors.
+        unsafe {
+            (*span).next = null_mut();
+            (*span).prev = self.last;
+            if self.last.is_null() {
+                self.first = span;
+            } else {
+                (*self.last).next = span;
+            }
+        }
+        self.last = span;
+    }
+
+    /// Takes `span` out.
+    ///
+    /// # Safety
+    /// The span is in this list; list and spans are the caller's.
+    pub unsafe fn remove(&mut self, span: *mut Span) {
+        // SAFETY: the caller's descriptors.
+        unsafe {
+            let (next, prev) = ((*span).next, (*span).prev);
+            if prev.is_null() {
+                self.first = next;
+            } else {
+                (*prev).next = next;
+            }
+            if next.is_null() {
+                self.last = prev;
+            } else {
+                (*next).prev = prev;
+            }
+            (*span).next = null_mut();
+            (*span).prev = null_mut();
+        }
+    }
+
+    /// Takes the first span out, or returns null.
+    ///
+    /// # Safety
+    /// List and spans are the caller's.
+    pub unsafe fn pop_front(&mut self) -> *mut Span {
+        let span = self.first;
+        if !span.is_null() {
+            // SAFETY: it is in the list.
+            unsafe { self.remove(span) };
+        }
+        span
+    }
+}

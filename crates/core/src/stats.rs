@@ -1,0 +1,93 @@
+//! What the allocator knows of itself: one consistent set of figures, none of which can be negative.
+
+use crate::class::CLASSES;
+
+/// Figures of one size class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassStats {
+    /// Bytes of one block.
+    pub block_size: usize,
+    /// Blocks in the program's hands.
+    pub live: u64,
+    /// Blocks that the class's spans could hold.
+    pub capacity: u64,
+    /// Spans of the class.
+    pub spans: u64,
+    /// Allocations served since start; counted only with the option `count=1`, else 0.
+    pub allocs: u64,
+}
+
+/// All figures at one moment, in bytes unless the name says otherwise.
+///
+/// Taken by `snapshot()`. Figures of other threads' heaps are read while they run, so a sum may be
+/// off by the few operations under way, but no figure is ever negative and
+/// `allocated <= active <= mapped` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// In the program's hands, rounded up to block sizes.
+    pub allocated: usize,
+    /// In spans that hold at least one block, or that a heap keeps for its next allocation.
+    pub active: usize,
+    /// In free spans whose pages are still backed by memory.
+    pub dirty: usize,
+    /// In free spans given back to the system, or never touched.
+    pub clean: usize,
+    /// Mapped for spans: `active + dirty + clean`.
+    pub mapped: usize,
+    /// Mapped for descriptors, heaps and directories (address space; little of it is touched).
+    pub metadata: usize,
+    /// Highest `active` so far.
+    pub peak_active: usize,
+    /// Highest `active + dirty` so far: close to the peak of resident memory.
+    pub peak_dirty: usize,
+    /// Given back to the system since start.
+    pub purged: u64,
+    /// Calls that gave memory back.
+    pub purges: u64,
+    /// System calls for memory since start (map, unmap, purge, remap).
+    pub os_calls: u64,
+    /// Large blocks in the program's hands.
+    pub large_live: u64,
+    /// Bytes of them.
+    pub large_bytes: usize,
+    /// Large allocations since start (always counted).
+    pub large_allocs: u64,
+    /// Heaps of living threads and first-class heaps.
+    pub heaps: u64,
+    /// Heaps of threads that left, waiting for the next thread.
+    pub parked: u64,
+    /// Orphaned spans, waiting for whoever needs their class.
+    pub orphans: u64,
+    /// One entry for each size class, smallest first.
+    pub classes: [ClassStats; CLASSES],
+}
+
+impl Snapshot {
+    /// All zero.
+    pub const EMPTY: Snapshot = Snapshot {
+        allocated: 0,
+        active: 0,
+        dirty: 0,
+        clean: 0,
+        mapped: 0,
+        metadata: 0,
+        peak_active: 0,
+        peak_dirty: 0,
+        purged: 0,
+        purges: 0,
+        os_calls: 0,
+        large_live: 0,
+        large_bytes: 0,
+        large_allocs: 0,
+        heaps: 0,
+        parked: 0,
+        orphans: 0,
+        classes: [ClassStats { block_size: 0, live: 0, capacity: 0, spans: 0, allocs: 0 }; CLASSES],
+    };
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
