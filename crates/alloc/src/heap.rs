@@ -1,0 +1,104 @@
+//! [`Heap`]: a heap of one's own.
+
+use crate::thread::ALLOCATOR;
+use core::alloc::Layout;
+use core::ptr::NonNull;
+use stratalloc_core::heap::Heap as CoreHeap;
+
+/// A first-class heap: its blocks lie in spans of their own and can be freed all at once.
+///
+/// Any thread may allocate and free; one at a time is inside, the others wait for the few
+/// nanoseconds that takes. Blocks may also be freed by [`Stratalloc`](crate::Stratalloc)'s `dealloc`
+/// (or `free`), and then go home. Dropping the heap frees every block that is left: the borrow of
+/// the heap in the allocator traits keeps safe code from using them afterwards; raw pointers are the
+/// caller's care.
+///
+/// Costs 3.4 KiB, and per size class in use one span of 64 to 256 KiB address space, of which the
+/// pages in use count.
+///
+/// ```
+/// use std::alloc::Layout;
+///
+/// let heap = stratalloc::Heap::new().expect("memory for a heap");
+/// let layout = Layout::new::<[u64; 32]>();
+/// let block = heap.alloc(layout).expect("memory");
+/// // SAFETY: a block of this heap, resized once with its layout.
+/// let block = unsafe { heap.realloc(block, layout, 4096) }.expect("memory");
+/// // SAFETY: as above; freed once.
+/// unsafe { heap.dealloc(block, Layout::from_size_align(4096, 8).unwrap()) };
+/// heap.destroy(); // whatever else was in it goes too
+/// ```
+#[derive(Debug)]
+pub struct Heap {
+    core: NonNull<CoreHeap>,
+}
+
+// SAFETY: every use enters the heap by its tenure, which one thread has at a time.
+unsafe impl Send for Heap {}
+// SAFETY: as above.
+unsafe impl Sync for Heap {}
+
+impl Heap {
+    /// A new, empty heap. `None`: no memory.
+    pub fn new() -> Option<Heap> {
+        crate::process::before_first_heap();
+        NonNull::new(ALLOCATOR.new_user_heap()).map(|core| Heap { core })
+    }
+
+    /// A block of `layout.size()` bytes (0 is allowed) at `layout.align()`. `None`: it cannot be had.
+    pub fn alloc(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let heap = self.core.as_ptr();
+        // SAFETY: our heap, entered for the call.
+        NonNull::new(unsafe {
+            ALLOCATOR.with_tenure(heap, || ALLOCATOR.alloc(heap, layout.size(), layout.align().max(16)))
+        })
+    }
+
+    /// As [`alloc`](Heap::alloc), zeroed.
+    pub fn alloc_zeroed(&self, layout: Layout) -> Option<NonNull<u8>> {
+        let heap = self.core.as_ptr();
+        // SAFETY: our heap, entered for the call.
+        NonNull::new(unsafe {
+            ALLOCATOR.with_tenure(heap, || ALLOCATOR.alloc_zeroed(heap, layout.size(), layout.align().max(16)))
+        })
+    }
+
+    /// Frees a block.
+    ///
+    /// # Safety
+    /// The block is of this allocator (any of its heaps), was allocated with `layout`, is in use,
+    /// and is not used after.
+    pub unsafe fn dealloc(&self, block: NonNull<u8>, layout: Layout) {
+        let _ = layout;
+        let heap = self.core.as_ptr();
+        // SAFETY: our heap, entered for the call; the caller's block.
+        unsafe { ALLOCATOR.with_tenure(heap, || ALLOCATOR.dealloc(heap, block.as_ptr())) };
+    }
+
+    /// Resizes a block to `size` bytes at its layout's alignment; its contents are kept up to the
+    /// shorter size. `None`: it cannot be had, and the block is as before.
+    ///
+    /// # Safety
+    /// As for [`dealloc`](Heap::dealloc); after success only the result is in use.
+    pub unsafe fn realloc(&self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
+        let heap = self.core.as_ptr();
+        // SAFETY: our heap, entered for the call; the caller's block.
+        NonNull::new(unsafe {
+            ALLOCATOR.with_tenure(heap, || ALLOCATOR.realloc(heap, block.as_ptr(), size, layout.align().max(16)))
+        })
+    }
+
+    /// Frees all blocks of the heap, and the heap.
+    ///
+    /// Safe code cannot hold a block beyond the heap; who kept raw pointers must not use them.
+    pub fn destroy(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Heap {
+    fn drop(&mut self) {
+        // SAFETY: ours alone now.
+        unsafe { ALLOCATOR.destroy_user_heap(self.core.as_ptr()) };
+    }
+}

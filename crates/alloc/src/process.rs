@@ -1,0 +1,167 @@
+//! The process around the allocator: options, fork handlers, what is printed at exit.
+
+use crate::report::{write_report, write_show};
+use crate::thread::{ALLOCATOR, heap};
+use core::cell::UnsafeCell;
+use core::fmt::Write;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use stratalloc_core::options::Options;
+use stratalloc_core::os::Os;
+use stratalloc_core::stats::Snapshot;
+use stratalloc_os::{fork, process, thread_exit};
+
+/// The name of the environment variable.
+pub(crate) const VARIABLE: &[u8] = b"STRATALLOC";
+
+/// The options, written by whoever moves `STATE` from `UNREAD` to `READING`, or by [`configure`].
+struct Shared(UnsafeCell<Options>);
+
+// SAFETY: written in state `READING` by one thread, read in state `READ`.
+unsafe impl Sync for Shared {}
+
+static OPTIONS: Shared = Shared(UnsafeCell::new(Options::DEFAULT));
+const UNREAD: u32 = 0;
+const READING: u32 = 1;
+const READ: u32 = 2;
+static STATE: AtomicU32 = AtomicU32::new(UNREAD);
+static HANDLERS: AtomicBool = AtomicBool::new(false);
+static AT_EXIT: AtomicBool = AtomicBool::new(false);
+
+/// The options in force. A copy; `DEFAULT` until the environment has been read.
+pub(crate) fn options() -> Options {
+    if STATE.load(Ordering::Acquire) == READ {
+        // SAFETY: see `Shared`.
+        unsafe { *OPTIONS.0.get() }
+    } else {
+        Options::DEFAULT
+    }
+}
+
+/// Reads the options if the environment is there already: it is in all programs, but not for the
+/// dynamic loader's own first allocations.
+pub(crate) fn before_first_heap() {
+    if STATE.load(Ordering::Acquire) == UNREAD && process::environ_ready() {
+        read_options(process::env_var(VARIABLE));
+    }
+}
+
+/// Registers the handlers of the process, once.
+pub(crate) fn after_first_heap(leave: unsafe extern "C" fn()) {
+    // Set first: the registrations may allocate and come back here.
+    if HANDLERS.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    thread_exit::init(leave);
+    fork::register(prepare, parent, child);
+    arm_exit();
+}
+
+/// Takes the options from the text of the environment variable. Later calls do nothing.
+pub(crate) fn read_options(text: Option<&[u8]>) {
+    if STATE.compare_exchange(UNREAD, READING, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        return;
+    }
+    let mut options = Options::DEFAULT;
+    if let Some(text) = text {
+        options.parse(text, &mut |problem| ALLOCATOR.os.write_err(problem.line().as_bytes()));
+    }
+    put(options);
+    if options.show {
+        show_options(&options);
+    }
+    if HANDLERS.load(Ordering::Acquire) {
+        arm_exit();
+    }
+}
+
+fn put(options: Options) {
+    // SAFETY: the caller moved the state to `READING`: nobody else reads or writes.
+    unsafe { *OPTIONS.0.get() = options };
+    ALLOCATOR.config.apply(&options);
+    STATE.store(READ, Ordering::Release);
+    let own = heap();
+    // SAFETY: the calling thread's own heap, if it has one.
+    unsafe {
+        if options.count && ALLOCATOR.is_usable(own) {
+            ALLOCATOR.start_counting(own);
+        }
+    }
+}
+
+/// Puts `options` in force, whatever the environment says. Best called first thing in `main`.
+///
+/// Takes effect at once for purging, limits and misuse; heaps made before keep counting, or not.
+/// Not to be called by two threads at once: the second call is then ignored and returns false.
+///
+/// ```
+/// assert!(stratalloc::configure(stratalloc::Options::DEFAULT.with_purge_delay(200)));
+/// ```
+pub fn configure(options: Options) -> bool {
+    before_first_heap();
+    let state = STATE.load(Ordering::Acquire);
+    if state == READING || STATE.compare_exchange(state, READING, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        return false;
+    }
+    put(options);
+    if HANDLERS.load(Ordering::Acquire) {
+        arm_exit();
+    }
+    true
+}
+
+fn show_options(options: &Options) {
+    let mut out = process::RawFile::stderr();
+    // A closed stderr is not our problem.
+    let _ = out.write_str("stratalloc: options\n");
+    let _ = options.write_to(&mut out);
+    let _ = out.write_str("\n");
+    out.flush();
+}
+
+fn arm_exit() {
+    let options = options();
+    if (options.show || !options.report.is_empty()) && !AT_EXIT.swap(true, Ordering::AcqRel) {
+        process::on_exit(at_exit);
+    }
+}
+
+extern "C" fn at_exit() {
+    let options = options();
+    let mut snapshot = Snapshot::EMPTY;
+    take_snapshot(&mut snapshot);
+    let resident = process::resident();
+    if options.show {
+        let mut out = process::RawFile::stderr();
+        let _ = write_show(&mut out, &snapshot, resident);
+        out.flush();
+    }
+    if !options.report.is_empty() {
+        let mut path = [0; 512];
+        let file = options.report.expand(process::id(), &mut path).and_then(process::RawFile::create);
+        let written =
+            file.is_some_and(|mut out| write_report(&mut out, &snapshot, resident).is_ok() && out.finish());
+        if !written {
+            ALLOCATOR.os.write_err(b"stratalloc: the report could not be written: ");
+            ALLOCATOR.os.write_err(options.report.as_bytes());
+            ALLOCATOR.os.write_err(b"\n");
+        }
+    }
+}
+
+pub(crate) fn take_snapshot(out: &mut Snapshot) {
+    // SAFETY: the calling thread's heap, or one that owns nothing.
+    unsafe { ALLOCATOR.snapshot(heap(), out) };
+}
+
+unsafe extern "C" fn prepare() {
+    ALLOCATOR.fork_prepare();
+}
+
+unsafe extern "C" fn parent() {
+    ALLOCATOR.fork_parent();
+}
+
+unsafe extern "C" fn child() {
+    // SAFETY: the child has this one thread.
+    unsafe { ALLOCATOR.fork_child(heap()) };
+}

@@ -1,0 +1,149 @@
+//! What `libstratalloc` is made from: C-shaped calls that set no `errno` and never unwind.
+//!
+//! Blocks are aligned to 16 B at least; null means that the request cannot be met. All calls are
+//! safe on any thread at any time, also before `main` and after a thread's destructors.
+
+use crate::thread::{ALLOCATOR, heap, with_heap};
+use core::ffi::c_char;
+use core::ptr::null_mut;
+use stratalloc_core::heap::{alloc_or as heap_alloc_or, dealloc_or};
+use stratalloc_core::span::Span;
+use stratalloc_core::stats::Snapshot;
+use stratalloc_os::process;
+
+const MIN_ALIGN: usize = 16;
+
+/// A block of `size` bytes, or what `slow` returns when the thread's heap has none at hand; `slow`
+/// goes on with [`alloc_slow`].
+#[inline(always)]
+pub fn alloc_or(size: usize, slow: impl FnOnce(usize) -> *mut u8) -> *mut u8 {
+    // SAFETY: the calling thread's own heap, or one whose lists are empty.
+    unsafe { heap_alloc_or(heap(), size, slow) }
+}
+
+/// A block of `size` bytes, the long way.
+#[cold]
+#[inline(never)]
+pub fn alloc_slow(size: usize) -> *mut u8 {
+    alloc_aligned(size, MIN_ALIGN)
+}
+
+/// A block of `size` bytes, or null. Size 0 is a block like any other.
+///
+/// ```
+/// let block = stratalloc::raw::alloc(100);
+/// assert!(!block.is_null() && block.addr() % 16 == 0);
+/// // SAFETY: the block is in use and not used after.
+/// unsafe { stratalloc::raw::dealloc(block) };
+/// ```
+#[inline(always)]
+pub fn alloc(size: usize) -> *mut u8 {
+    alloc_or(size, alloc_slow)
+}
+
+/// A block of `size` zero bytes, or null.
+#[inline(always)]
+pub fn alloc_zeroed(size: usize) -> *mut u8 {
+    alloc_aligned_zeroed(size, MIN_ALIGN)
+}
+
+/// A block of `size` bytes at `align`, a power of two, or null.
+#[inline]
+pub fn alloc_aligned(size: usize, align: usize) -> *mut u8 {
+    // SAFETY: a usable heap with its tenure.
+    with_heap(|heap| unsafe { ALLOCATOR.alloc(heap, size, align.max(MIN_ALIGN)) }).unwrap_or(null_mut())
+}
+
+/// A block of `size` zero bytes at `align`, a power of two, or null.
+#[inline]
+pub fn alloc_aligned_zeroed(size: usize, align: usize) -> *mut u8 {
+    // SAFETY: a usable heap with its tenure.
+    with_heap(|heap| unsafe { ALLOCATOR.alloc_zeroed(heap, size, align.max(MIN_ALIGN)) }).unwrap_or(null_mut())
+}
+
+/// Ends a block's life; null is allowed. A pointer that is no block in use is reported where that
+/// shows (see the option `misuse`).
+///
+/// # Safety
+/// `block` is null or a block in use, and not used after.
+#[inline(always)]
+pub unsafe fn dealloc(block: *mut u8) {
+    // SAFETY: the calling thread's own heap, or one that owns nothing; addresses beyond 2^48 are
+    // nobody's, and fault at worst.
+    unsafe {
+        dealloc_or(&ALLOCATOR.directory, heap(), block, |span| free_event(span), |block| dealloc_slow(block));
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn free_event(span: *mut Span) {
+    // SAFETY: the fast path found the span to be owned by the calling thread's heap.
+    unsafe { ALLOCATOR.free_event(heap(), span) };
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn dealloc_slow(block: *mut u8) {
+    if !block.is_null() {
+        // SAFETY: a usable heap with its tenure. Without memory for a heap the block is lost.
+        with_heap(|heap| unsafe { ALLOCATOR.dealloc(heap, block) });
+    }
+}
+
+/// Resizes a block: in place, by moving its pages, or by copying. Null: it cannot be met, and the
+/// block is as before.
+///
+/// # Safety
+/// `block` is a block in use; after success, only the result is.
+#[inline]
+pub unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
+    // SAFETY: a usable heap with its tenure.
+    with_heap(|heap| unsafe { ALLOCATOR.realloc(heap, block, size, MIN_ALIGN) }).unwrap_or(null_mut())
+}
+
+/// Bytes that may be used in a block.
+///
+/// # Safety
+/// `block` is a block in use.
+pub unsafe fn usable_size(block: *const u8) -> usize {
+    // SAFETY: the caller's contract.
+    unsafe { ALLOCATOR.usable_size(block) }
+}
+
+/// Bytes that a block of `size` bytes has.
+pub fn good_size(size: usize) -> usize {
+    ALLOCATOR.good_size(size)
+}
+
+/// Gives back what the calling thread and parked heaps do not use, and all free memory beyond `keep`
+/// bytes. True: some went back to the system.
+pub fn trim(keep: usize) -> bool {
+    // SAFETY: the calling thread's heap, or one that owns nothing.
+    unsafe { ALLOCATOR.trim_all(heap(), keep) }
+}
+
+/// Fills `out` with the figures of this moment.
+pub fn snapshot(out: &mut Snapshot) {
+    crate::process::take_snapshot(out);
+}
+
+/// Prints the statistics on standard error; does not allocate.
+pub fn print_stats() {
+    let mut snapshot = Snapshot::EMPTY;
+    crate::process::take_snapshot(&mut snapshot);
+    let mut out = process::RawFile::stderr();
+    // A closed stderr is not our problem.
+    let _ = crate::report::write_show(&mut out, &snapshot, process::resident());
+    out.flush();
+}
+
+/// For the constructor of a library that is loaded before `main`: reads the options from the
+/// environment that the loader passes.
+///
+/// # Safety
+/// `envp` is null or an array of strings that ends with null, as `main` gets it.
+pub unsafe fn on_load(envp: *const *const c_char) {
+    // SAFETY: the caller's contract.
+    crate::process::read_options(unsafe { process::env_var_in(envp.cast(), crate::process::VARIABLE) });
+}

@@ -1,0 +1,410 @@
+//! Statistics as text: for programs ([`write_report`]) and for people ([`write_show`]).
+//!
+//! Both are written at exit, when the process may be in any state, so nothing here allocates and
+//! every figure goes straight to the output. The machine-readable form is what `stratalloc run`
+//! reads:
+//!
+//! ```text
+//! stratalloc-report 1
+//! allocated 10240
+//! …                                      one `key value` line for each figure of `Snapshot`
+//! rss_peak 3145728                       the figures of `Resident`, if known
+//! class 16 12 4096 1 340                 SIZE LIVE CAPACITY SPANS ALLOCS, classes in use only
+//! end
+//! ```
+//!
+//! A reader ignores keys it does not know. A file without the `end` line was cut short.
+
+use core::fmt::{self, Write};
+use stratalloc_core::stats::{ClassStats, Snapshot};
+use stratalloc_os::process::Resident;
+
+/// Writes the machine-readable statistics.
+///
+/// Costs a few calls of `out` a line, about a hundred lines at most. Does not allocate.
+///
+/// # Errors
+/// `out`'s; what was written before it stays without an `end` line.
+pub fn write_report(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Resident>) -> fmt::Result {
+    out.write_str("stratalloc-report 1\n")?;
+    for (key, value) in figures(snapshot) {
+        writeln!(out, "{key} {value}")?;
+    }
+    if let Some(rss) = rss {
+        writeln!(out, "rss_current {}", rss.current_bytes)?;
+        writeln!(out, "rss_peak {}", rss.peak_bytes)?;
+        writeln!(out, "minor_faults {}", rss.minor_faults)?;
+        writeln!(out, "major_faults {}", rss.major_faults)?;
+    }
+    for class in snapshot.classes.iter().filter(|class| in_use(class)) {
+        let ClassStats { block_size, live, capacity, spans, allocs } = class;
+        writeln!(out, "class {block_size} {live} {capacity} {spans} {allocs}")?;
+    }
+    out.write_str("end\n")
+}
+
+/// Every figure of a snapshot but the classes, by its field's name.
+fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 17] {
+    // Destructured, so that a new figure cannot be forgotten here.
+    let Snapshot {
+        allocated,
+        active,
+        dirty,
+        clean,
+        mapped,
+        metadata,
+        peak_active,
+        peak_dirty,
+        purged,
+        purges,
+        os_calls,
+        large_live,
+        large_bytes,
+        large_allocs,
+        heaps,
+        parked,
+        orphans,
+        classes: _,
+    } = *snapshot;
+    [
+        ("allocated", allocated as u64),
+        ("active", active as u64),
+        ("dirty", dirty as u64),
+        ("clean", clean as u64),
+        ("mapped", mapped as u64),
+        ("metadata", metadata as u64),
+        ("peak_active", peak_active as u64),
+        ("peak_dirty", peak_dirty as u64),
+        ("purged", purged),
+        ("purges", purges),
+        ("os_calls", os_calls),
+        ("large_live", large_live),
+        ("large_bytes", large_bytes as u64),
+        ("large_allocs", large_allocs),
+        ("heaps", heaps),
+        ("parked", parked),
+        ("orphans", orphans),
+    ]
+}
+
+fn in_use(class: &ClassStats) -> bool {
+    class.live != 0 || class.capacity != 0 || class.spans != 0 || class.allocs != 0
+}
+
+/// Writes the statistics for people: aligned columns, sensible units, size classes in use only.
+///
+/// Does not allocate.
+///
+/// # Errors
+/// `out`'s.
+pub fn write_show(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Resident>) -> fmt::Result {
+    let s = snapshot;
+    out.write_str("stratalloc: statistics\n")?;
+    row(out, "allocated", &Bytes(s.allocated as u64), format_args!("in the program's hands"))?;
+    let waste = Percent { part: s.active.saturating_sub(s.allocated) as u64, whole: s.active as u64 };
+    row(out, "active", &Bytes(s.active as u64), format_args!("in spans in use, {waste} of it fragmentation"))?;
+    let with_dirty = Bytes(s.peak_dirty as u64);
+    row(out, "peak", &Bytes(s.peak_active as u64), format_args!("active; {with_dirty} with dirty"))?;
+    row(out, "dirty", &Bytes(s.dirty as u64), format_args!("free and still resident"))?;
+    row(out, "clean", &Bytes(s.clean as u64), format_args!("free, given back or never touched"))?;
+    row(out, "mapped", &Bytes(s.mapped as u64), format_args!("active, dirty and clean"))?;
+    row(out, "metadata", &Bytes(s.metadata as u64), format_args!("mapped for descriptors and heaps"))?;
+    let calls = Count(s.purges);
+    row(out, "returned", &Bytes(s.purged), format_args!("given back to the system, in calls: {calls}"))?;
+    let (live, all) = (Count(s.large_live), Count(s.large_allocs));
+    row(
+        out,
+        "large",
+        &Bytes(s.large_bytes as u64),
+        format_args!("in large blocks; {live} live, {all} allocated since start"),
+    )?;
+    let (parked, orphans) = (Count(s.parked), Count(s.orphans));
+    row(
+        out,
+        "heaps",
+        &Count(s.heaps),
+        format_args!("of threads and first-class; {parked} parked, {orphans} orphaned spans"),
+    )?;
+    row(out, "system calls", &Count(s.os_calls), format_args!("for memory"))?;
+    if let Some(rss) = rss {
+        let peak = Bytes(rss.peak_bytes as u64);
+        row(out, "resident", &Bytes(rss.current_bytes as u64), format_args!("whole process; peak {peak}"))?;
+        let major = Count(rss.major_faults);
+        row(out, "page faults", &Count(rss.minor_faults), format_args!("minor; {major} major"))?;
+    }
+    write_classes(out, &s.classes)
+}
+
+fn row(out: &mut dyn Write, name: &str, value: &dyn fmt::Display, note: fmt::Arguments<'_>) -> fmt::Result {
+    writeln!(out, "  {name:<13}{value:>12}  {note}")
+}
+
+fn write_classes(out: &mut dyn Write, classes: &[ClassStats]) -> fmt::Result {
+    if !classes.iter().any(in_use) {
+        return Ok(());
+    }
+    let counted = classes.iter().any(|class| class.allocs != 0);
+    let mut line = |cells: [&dyn fmt::Display; 6], allocs: &dyn fmt::Display| {
+        let [size, live, capacity, spans, bytes, waste] = cells;
+        write!(out, "  {size:>10}{live:>15}{capacity:>15}{spans:>9}{bytes:>13}{waste:>12}")?;
+        if counted {
+            write!(out, "{allocs:>19}")?;
+        }
+        out.write_str("\n")
+    };
+    line([&"class", &"live", &"capacity", &"spans", &"active", &"unused"], &"allocations")?;
+    let mut total = ClassStats::default();
+    let (mut active, mut used) = (0, 0);
+    for class in classes.iter().filter(|class| in_use(class)) {
+        let bytes = |blocks: u64| blocks.saturating_mul(class.block_size as u64);
+        active += bytes(class.capacity);
+        used += bytes(class.live);
+        total.live += class.live;
+        total.capacity += class.capacity;
+        total.spans += class.spans;
+        total.allocs += class.allocs;
+        let waste = Percent { part: class.capacity.saturating_sub(class.live), whole: class.capacity };
+        line(
+            [
+                &Bytes(class.block_size as u64),
+                &Count(class.live),
+                &Count(class.capacity),
+                &Count(class.spans),
+                &Bytes(bytes(class.capacity)),
+                &waste,
+            ],
+            &Count(class.allocs),
+        )?;
+    }
+    let waste = Percent { part: active.saturating_sub(used), whole: active };
+    line(
+        [&"total", &Count(total.live), &Count(total.capacity), &Count(total.spans), &Bytes(active), &waste],
+        &Count(total.allocs),
+    )
+}
+
+/// Bytes in the largest unit that leaves at least 1, with one decimal.
+struct Bytes(u64);
+/// A number in groups of three digits.
+struct Count(u64);
+/// `part` of `whole` with one decimal; `-` of nothing.
+struct Percent {
+    part: u64,
+    whole: u64,
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        let mut cell = Cell::new();
+        if self.0 < 1024 {
+            write!(cell, "{} B", self.0)?;
+        } else {
+            let unit = (self.0.ilog2() / 10) as usize;
+            let tenths = (u128::from(self.0) * 10) >> (10 * unit);
+            write!(cell, "{}.{} {}", tenths / 10, tenths % 10, UNITS[unit - 1])?;
+        }
+        f.pad(cell.as_str())
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut cell = Cell::new();
+        let mut divisor = 10u64.pow(3 * (self.0.max(1).ilog10() / 3));
+        write!(cell, "{}", self.0 / divisor)?;
+        while divisor > 1 {
+            divisor /= 1000;
+            write!(cell, ",{:03}", self.0 / divisor % 1000)?;
+        }
+        f.pad(cell.as_str())
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut cell = Cell::new();
+        match (u128::from(self.part) * 1000).checked_div(u128::from(self.whole)) {
+            Some(tenths) => write!(cell, "{}.{} %", tenths / 10, tenths % 10)?,
+            None => cell.write_str("-")?,
+        }
+        f.pad(cell.as_str())
+    }
+}
+
+/// One cell of a column: composed here first so that it can be padded as a whole.
+struct Cell {
+    bytes: [u8; 32],
+    len: usize,
+}
+
+impl Cell {
+    fn new() -> Cell {
+        Cell { bytes: [0; 32], len: 0 }
+    }
+
+    fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
+
+impl Write for Cell {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        let end = self.len + piece.len();
+        self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?.copy_from_slice(piece.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use std::format;
+    use std::string::{String, ToString};
+    use std::vec::Vec;
+    use stratalloc_core::class::{CLASSES, size_of_class};
+
+    fn snapshot() -> Snapshot {
+        let mut classes = [ClassStats::default(); CLASSES];
+        for (i, class) in classes.iter_mut().enumerate() {
+            class.block_size = size_of_class(i);
+        }
+        classes[0] = ClassStats { block_size: 16, live: 1234, capacity: 4096, spans: 1, allocs: 1_234_567 };
+        classes[9] = ClassStats { block_size: 160, live: 0, capacity: 409, spans: 1, allocs: 0 };
+        Snapshot {
+            allocated: 1 << 20,
+            active: 5 << 18,
+            dirty: 3 << 10,
+            clean: 7 << 30,
+            mapped: (5 << 18) + (3 << 10) + (7 << 30),
+            metadata: 512,
+            peak_active: 2 << 20,
+            peak_dirty: 3 << 20,
+            purged: 9_999_999_999,
+            purges: 12,
+            os_calls: 34,
+            large_live: 2,
+            large_bytes: 1 << 19,
+            large_allocs: 17,
+            heaps: 3,
+            parked: 4,
+            orphans: 5,
+            classes,
+        }
+    }
+
+    const RSS: Resident =
+        Resident { current_bytes: 4 << 20, peak_bytes: 5 << 20, minor_faults: 1500, major_faults: 2 };
+
+    #[test]
+    fn the_report_has_every_figure_and_only_classes_in_use() {
+        let mut out = String::new();
+        write_report(&mut out, &snapshot(), Some(RSS)).unwrap();
+        let lines: Vec<&str> = out.lines().collect();
+        let expected = "stratalloc-report 1|allocated 1048576|active 1310720|dirty 3072|clean 7516192768|\
+             mapped 7517506560|metadata 512|peak_active 2097152|peak_dirty 3145728|purged 9999999999|purges 12|\
+             os_calls 34|large_live 2|large_bytes 524288|large_allocs 17|heaps 3|parked 4|orphans 5|\
+             rss_current 4194304|rss_peak 5242880|minor_faults 1500|major_faults 2|\
+             class 16 1234 4096 1 1234567|class 160 0 409 1 0|end";
+        assert_eq!(lines, expected.split('|').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn without_figures_of_the_process_the_report_leaves_them_out() {
+        let mut out = String::new();
+        write_report(&mut out, &snapshot(), None).unwrap();
+        assert!(!out.contains("rss_") && !out.contains("_faults"));
+        assert!(out.ends_with("end\n"));
+    }
+
+    #[test]
+    fn a_report_cut_short_has_no_end() {
+        struct Full(usize);
+        impl Write for Full {
+            fn write_str(&mut self, piece: &str) -> fmt::Result {
+                self.0 = self.0.checked_sub(piece.len()).ok_or(fmt::Error)?;
+                Ok(())
+            }
+        }
+        assert!(write_report(&mut Full(100), &snapshot(), None).is_err());
+        assert!(write_show(&mut Full(100), &snapshot(), None).is_err());
+    }
+
+    #[test]
+    fn what_is_shown_names_every_figure_in_sensible_units() {
+        let mut out = String::new();
+        write_show(&mut out, &snapshot(), Some(RSS)).unwrap();
+        for (name, value, note) in [
+            ("allocated", "1.0 MiB", "in the program's hands"),
+            ("active", "1.2 MiB", "in spans in use, 20.0 % of it fragmentation"),
+            ("peak", "2.0 MiB", "active; 3.0 MiB with dirty"),
+            ("dirty", "3.0 KiB", "free and still resident"),
+            ("clean", "7.0 GiB", "free, given back or never touched"),
+            ("metadata", "512 B", "mapped for descriptors and heaps"),
+            ("returned", "9.3 GiB", "given back to the system, in calls: 12"),
+            ("large", "512.0 KiB", "in large blocks; 2 live, 17 allocated since start"),
+            ("heaps", "3", "of threads and first-class; 4 parked, 5 orphaned spans"),
+            ("system calls", "34", "for memory"),
+            ("resident", "4.0 MiB", "whole process; peak 5.0 MiB"),
+            ("page faults", "1,500", "minor; 2 major"),
+        ] {
+            let line = format!("  {name:<13}{value:>12}  {note}\n");
+            assert!(out.contains(&line), "{line}{out}");
+        }
+    }
+
+    #[test]
+    fn the_table_of_classes_is_aligned_and_has_totals() {
+        let mut out = String::new();
+        write_show(&mut out, &snapshot(), None).unwrap();
+        let table: Vec<&str> = out.lines().skip_while(|line| !line.contains("class  ")).collect();
+        assert_eq!(table.len(), 4, "{out}");
+        assert!(table.iter().all(|line| line.len() == table[0].len()), "{out}");
+        let cells: Vec<Vec<&str>> = table.iter().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(cells[0], ["class", "live", "capacity", "spans", "active", "unused", "allocations"]);
+        assert_eq!(cells[1], ["16", "B", "1,234", "4,096", "1", "64.0", "KiB", "69.8", "%", "1,234,567"]);
+        assert_eq!(cells[2], ["160", "B", "0", "409", "1", "63.9", "KiB", "100.0", "%", "0"]);
+        assert_eq!(cells[3], ["total", "1,234", "4,505", "2", "127.9", "KiB", "84.9", "%", "1,234,567"]);
+    }
+
+    #[test]
+    fn without_counting_there_is_no_column_of_allocations_and_without_classes_no_table() {
+        let mut snapshot = snapshot();
+        snapshot.classes[0].allocs = 0;
+        let mut out = String::new();
+        write_show(&mut out, &snapshot, None).unwrap();
+        assert!(out.contains("unused\n") && !out.contains("allocations"), "{out}");
+        snapshot.classes = [ClassStats::default(); CLASSES];
+        out.clear();
+        write_show(&mut out, &snapshot, None).unwrap();
+        assert!(!out.contains("capacity"), "{out}");
+    }
+
+    #[test]
+    fn units_hold_at_their_edges() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1024 * 1024 - 1, "1023.9 KiB"),
+            (1 << 20, "1.0 MiB"),
+            (u64::MAX, "15.9 EiB"),
+        ] {
+            assert_eq!(Bytes(bytes).to_string(), text);
+        }
+        for (count, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (1_000_001, "1,000,001"),
+            (u64::MAX, "18,446,744,073,709,551,615"),
+        ] {
+            assert_eq!(Count(count).to_string(), text);
+        }
+        assert_eq!(Percent { part: 0, whole: 0 }.to_string(), "-");
+        assert_eq!(Percent { part: u64::MAX, whole: u64::MAX }.to_string(), "100.0 %");
+    }
+}
