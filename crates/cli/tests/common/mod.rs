@@ -1,0 +1,68 @@
+//! What the tests share: the command under test, a stand-in for the library, scratch folders.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+/// `stratalloc`, with an environment that the tests decide on.
+pub fn stratalloc() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stratalloc"));
+    command.env_remove("STRATALLOC").env_remove("STRATALLOC_LIBRARY").env_remove("LD_PRELOAD");
+    command
+}
+
+/// `stratalloc run --library STAND-IN` with `arguments`.
+#[allow(dead_code)] // Not every test file runs programs.
+pub fn run(arguments: &[&str]) -> Command {
+    let mut command = stratalloc();
+    command.arg("run").arg("--library").arg(stand_in()).args(arguments);
+    command
+}
+
+/// A shared library that writes a report of fixed figures; built once for each test file.
+#[allow(dead_code)]
+pub fn stand_in() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let path = scratch("stand-in").join("libstandin.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixture/preload.rs");
+        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let status = Command::new(rustc)
+            .args(["--edition=2024", "--crate-type=cdylib", "-Cpanic=abort", "-o"])
+            .args([&path, &source])
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "the stand-in did not build");
+        path
+    })
+}
+
+/// A fresh folder for one test.
+#[allow(dead_code)]
+pub fn scratch(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&path);
+    fs::create_dir_all(&path).expect("a scratch folder");
+    path
+}
+
+/// Writes an executable file. A shell does it: a file that this process had open for writing could
+/// still be open in the child of another test when it is started.
+#[allow(dead_code)]
+pub fn executable(path: &Path, content: &[u8]) {
+    let mut shell = Command::new("sh")
+        .args(["-c", "cat > \"$0\" && chmod 755 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    shell.stdin.take().expect("its input").write_all(content).expect("the content");
+    assert!(shell.wait().is_ok_and(|status| status.success()));
+}
+
+/// Stderr as text.
+#[allow(dead_code)]
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
