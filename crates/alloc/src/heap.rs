@@ -41,7 +41,7 @@ unsafe impl Sync for Heap {}
 impl Heap {
     /// A new, empty heap. `None`: no memory.
     pub fn new() -> Option<Heap> {
-        crate::process::before_first_heap();
+        crate::process::before_heap();
         NonNull::new(ALLOCATOR.new_user_heap()).map(|core| Heap { core })
     }
 

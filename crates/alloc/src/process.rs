@@ -26,6 +26,7 @@ const READ: u32 = 2;
 static STATE: AtomicU32 = AtomicU32::new(UNREAD);
 static HANDLERS: AtomicBool = AtomicBool::new(false);
 static AT_EXIT: AtomicBool = AtomicBool::new(false);
+static NODES: AtomicBool = AtomicBool::new(false);
 
 /// The options in force. A copy; `DEFAULT` until the environment has been read.
 pub(crate) fn options() -> Options {
@@ -37,16 +38,20 @@ pub(crate) fn options() -> Options {
     }
 }
 
-/// Reads the options if the environment is there already: it is in all programs, but not for the
-/// dynamic loader's own first allocations.
-pub(crate) fn before_first_heap() {
+/// Before a thread gets its heap: reads the options if the environment is there already (it is in
+/// all programs, but not for the dynamic loader's own first allocations); from the second heap on, the
+/// number of NUMA nodes counts, so it is asked for: programs of one thread do not pay for that.
+pub(crate) fn before_heap() {
+    if HANDLERS.load(Ordering::Acquire) && !NODES.swap(true, Ordering::Relaxed) {
+        stratalloc_os::detect_nodes();
+    }
     if STATE.load(Ordering::Acquire) == UNREAD && process::environ_ready() {
         read_options(process::env_var(VARIABLE));
     }
 }
 
-/// Registers the handlers of the process, once.
-pub(crate) fn after_first_heap(leave: unsafe extern "C" fn()) {
+/// After a thread got its heap: registers the handlers of the process, once.
+pub(crate) fn after_heap(leave: unsafe extern "C" fn()) {
     // Set first: the registrations may allocate and come back here.
     if HANDLERS.swap(true, Ordering::AcqRel) {
         return;
@@ -97,7 +102,7 @@ fn put(options: Options) {
 /// assert!(stratalloc::configure(stratalloc::Options::DEFAULT.with_purge_delay(200)));
 /// ```
 pub fn configure(options: Options) -> bool {
-    before_first_heap();
+    before_heap();
     let state = STATE.load(Ordering::Acquire);
     if state == READING || STATE.compare_exchange(state, READING, Ordering::AcqRel, Ordering::Acquire).is_err() {
         return false;

@@ -52,14 +52,14 @@ fn with_new_heap<T>(own: *mut Heap, work: impl FnOnce(*mut Heap) -> T) -> Option
 
 /// Gives the thread a heap. Null: no memory.
 fn adopt() -> *mut Heap {
-    crate::process::before_first_heap();
+    crate::process::before_heap();
     let heap = ALLOCATOR.adopt();
     if heap.is_null() {
         return null_mut();
     }
     slot::set(heap.cast());
     // Published: what the two calls below allocate is served.
-    crate::process::after_first_heap(leave);
+    crate::process::after_heap(leave);
     thread_exit::arm();
     heap
 }

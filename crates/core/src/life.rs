@@ -124,9 +124,8 @@ impl<O: Os> Allocator<O> {
                 }
             }
             let result = work();
-            if (*heap).tenure.has_pending() {
-                self.collect_pending(heap);
-            }
+            // Nobody comes back here soon: nothing waits.
+            self.flush_batches(heap);
             self.leave(heap);
             result
         }

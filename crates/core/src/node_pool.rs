@@ -129,38 +129,41 @@ impl NodePool {
         }
     }
 
-    /// Takes an orphan with free blocks of `class`, or null. Its owner word is still to be written.
+    /// Takes an orphan with free blocks of `class` and makes it `owner`'s, or returns null.
     #[must_use]
-    pub fn claim_class(&mut self, class: usize) -> *mut Span {
+    pub fn claim_class(&mut self, class: usize, owner: usize) -> *mut Span {
         let span = self.orphans[class].first;
         if !span.is_null() {
             // SAFETY: an orphan of the pool.
-            unsafe { self.remove(span) };
+            unsafe { self.remove(span, owner) };
         }
         span
     }
 
-    /// Takes this span out if it is an orphan still. Its owner word is still to be written.
+    /// Makes this span `owner`'s if it is an orphan still, and takes it out. Both under the lock: of
+    /// two who claim it, the second finds it owned.
     ///
     /// # Safety
     /// A live descriptor of this node.
     #[must_use]
-    pub unsafe fn claim(&mut self, span: *mut Span) -> bool {
+    pub unsafe fn claim(&mut self, span: *mut Span, owner: usize) -> bool {
         // SAFETY: the owner word of an orphan changes under the lock only.
         unsafe {
             let orphan = (*span).owner() == OWNER_ORPHAN;
             if orphan {
-                self.remove(span);
+                self.remove(span, owner);
             }
             orphan
         }
     }
 
-    unsafe fn remove(&mut self, span: *mut Span) {
+    unsafe fn remove(&mut self, span: *mut Span, owner: usize) {
         // SAFETY: an orphan of the pool.
         unsafe {
             self.list_of(span).remove(span);
             (*span).place = Place::None;
+            // Release: whoever reads the new owner and delivers to it sees its heap initialised.
+            (*span).owner.store(owner, Ordering::Release);
         }
         self.orphan_count -= 1;
     }

@@ -177,10 +177,10 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let node = self.node((*span).node as usize);
             let Some(mut node) = node.lock(&self.os, self.os.thread()) else { return false };
-            let claimed = node.pool.claim(span);
+            let claimed = node.pool.claim(span, addr(heap));
             drop(node);
             if claimed {
-                self.own_orphan(heap, span);
+                self.file_claimed(heap, span);
             }
             true
         }

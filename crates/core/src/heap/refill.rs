@@ -109,12 +109,7 @@ impl<O: Os> Allocator<O> {
             if node.pool.orphan_count == 0 {
                 return null_mut();
             }
-            let span = node.pool.claim_class(class);
-            if !span.is_null() {
-                // Release: as in `own_orphan`.
-                (*span).owner.store(addr(heap), Ordering::Release);
-            }
-            span
+            node.pool.claim_class(class, addr(heap))
         }
     }
 

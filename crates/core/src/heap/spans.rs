@@ -6,7 +6,6 @@ use crate::allocator::Allocator;
 use crate::class::CLASSES;
 use crate::os::Os;
 use crate::span::{Block, Kind, NEVER, Place, Span};
-use crate::sync::atomic::Ordering;
 use core::ptr::null_mut;
 
 impl<O: Os> Allocator<O> {
@@ -218,18 +217,13 @@ impl<O: Os> Allocator<O> {
         }
     }
 
-    /// Makes an orphan that was taken out of the pool the heap's own, and files it.
+    /// Files a span that the heap claimed.
     ///
     /// # Safety
-    /// The caller has the heap's tenure and took the span out of the pool.
-    pub(super) unsafe fn own_orphan(&self, heap: *mut Heap, span: *mut Span) {
-        // SAFETY: the caller's heap and span.
-        unsafe {
-            let used = (*span).countdown;
-            // Release: whoever reads the new owner and delivers to it sees its heap initialised.
-            (*span).owner.store(addr(heap), Ordering::Release);
-            self.file(heap, span, used);
-        }
+    /// The caller has the heap's tenure and just claimed the span.
+    pub(super) unsafe fn file_claimed(&self, heap: *mut Heap, span: *mut Span) {
+        // SAFETY: the caller's heap and span; an orphan's countdown says what is in use.
+        unsafe { self.file(heap, span, (*span).countdown) };
     }
 
     /// Releases everything that a first-class heap holds, blocks in use included.

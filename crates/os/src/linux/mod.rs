@@ -138,9 +138,9 @@ unsafe impl Os for Linux {
         if !unsafe { is_one_mapping(from, len) } {
             return Moved::Refused;
         }
-        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+        let flags = sys::MREMAP_MAYMOVE | sys::MREMAP_FIXED;
         // SAFETY: the caller owns both ranges and does not need the target's contents.
-        if unsafe { sys::mremap(from, len, len, flags | libc::MREMAP_DONTUNMAP, to) }.is_ok() {
+        if unsafe { sys::mremap(from, len, len, flags | sys::MREMAP_DONTUNMAP, to) }.is_ok() {
             return Moved::SourceZero;
         }
         // SAFETY: as above.
@@ -150,7 +150,7 @@ unsafe impl Os for Linux {
         // Out of kernel memory or of mappings. The target may have been unmapped: take it back, but
         // only if nobody else has been given it (or it never went).
         // SAFETY: FIXED_NOREPLACE replaces nothing.
-        let back = unsafe { sys::mmap(to, len, libc::MAP_FIXED_NOREPLACE) };
+        let back = unsafe { sys::mmap(to, len, sys::MAP_FIXED_NOREPLACE) };
         if let Some(stray) = back.ok().filter(|&got| got != to) {
             // SAFETY: a kernel before 4.17 took the address for a hint; nobody uses what it gave.
             let _ = unsafe { sys::munmap(stray, len) };

@@ -24,6 +24,12 @@ pub(super) type Errno = c_int;
 /// Bytes of the kernel's signal set.
 pub(super) const SIGSET_BYTES: usize = 8;
 
+// The kernel's numbers, the same on all architectures; the libc crate lacks them on Android.
+pub(super) const MREMAP_MAYMOVE: c_int = 1;
+pub(super) const MREMAP_FIXED: c_int = 2;
+pub(super) const MREMAP_DONTUNMAP: c_int = 4;
+pub(super) const MAP_FIXED_NOREPLACE: c_int = 0x10_0000;
+
 /// `struct timespec` as these calls take it: two words of the machine's long.
 #[repr(C)]
 pub(super) struct Timespec {
@@ -154,7 +160,8 @@ pub(super) unsafe fn signal_mask(how: c_int, mask: u64) -> Result<u64, Errno> {
 
 /// Opens a file, closed on exec.
 pub(super) fn open(path: &CStr, flags: c_int) -> Result<c_int, Errno> {
-    let args = [libc::AT_FDCWD as usize, path.as_ptr() as usize, (flags | libc::O_CLOEXEC) as usize, 0o666, 0, 0];
+    let args =
+        [libc::AT_FDCWD as usize, path.as_ptr() as usize, (flags | libc::O_CLOEXEC) as usize, 0o666, 0, 0];
     // SAFETY: the path ends with a NUL and the kernel only reads it.
     unsafe { call6(libc::SYS_openat, args) }.map(|fd| fd as c_int)
 }
