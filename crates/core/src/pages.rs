@@ -86,7 +86,8 @@ impl<O: Os> Allocator<O> {
     pub(crate) unsafe fn free_span(&self, span: *mut Span) {
         // SAFETY: the caller's span.
         unsafe {
-            let touched = if (*span).kind == Kind::Large {
+            // What was not carved is as it was when the span was made.
+            let touched = if (*span).kind == Kind::Large || (*span).dirty != 0 {
                 (*span).slices as usize
             } else {
                 ((*span).carved as usize * (*span).block_size as usize).div_ceil(SLICE)

@@ -137,7 +137,7 @@ pub struct Span {
     pub older: *mut Span,
     /// Milliseconds (wrapping) when the run's oldest dirty slice was freed.
     pub stamp: u32,
-    /// Dirty slices of a free run.
+    /// Dirty slices of a free run; of a small span, 1 if it was made from memory that was not zero.
     pub dirty: u32,
 }
 

@@ -1,0 +1,10 @@
+//! What the tests of the strata share: an allocator on the heap over a checking mock system, and the
+//! oracle.
+#![allow(dead_code, missing_docs)] // Each test uses a part; helpers explain themselves.
+
+pub mod checked;
+pub mod oracle;
+pub mod pattern;
+pub mod random;
+
+pub use checked::{Checked, Owned};

@@ -1,0 +1,65 @@
+//! Interpreters that run one script each: sqlite3, perl.
+
+use super::same;
+use stratalloc_tests::tools::{Folder, preloadable};
+
+const SQL: &str = "
+CREATE TABLE person(id INTEGER PRIMARY KEY, name TEXT, city TEXT, note BLOB);
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
+  INSERT INTO person SELECT i, 'name ' || (i * 7919 % 10007), 'city ' || (i % 97), zeroblob(i % 300) FROM n;
+CREATE INDEX by_name ON person(name);
+CREATE INDEX by_city ON person(city, name);
+SELECT city, count(*), sum(length(note)), group_concat(id % 10, '') FROM person WHERE id % 13 = 0 GROUP BY city ORDER BY 2 DESC, 1;
+UPDATE person SET note = hex(note) || name WHERE id % 5 = 0;
+DELETE FROM person WHERE id % 7 = 3;
+SELECT count(*), sum(length(note)), max(length(note)) FROM person;
+SELECT a.id, b.id FROM person a JOIN person b ON a.name = b.name AND a.id < b.id WHERE a.city = 'city 42' ORDER BY 1, 2 LIMIT 500;
+CREATE VIRTUAL TABLE words USING fts5(body);
+INSERT INTO words SELECT name || ' ' || city || ' ' || substr('alpha beta gamma delta epsilon', id % 20) FROM person LIMIT 20000;
+SELECT count(*) FROM words WHERE words MATCH 'gamma AND city';
+SELECT json_group_array(json_object('id', id, 'name', name)) FROM person WHERE id < 2000;
+VACUUM;
+PRAGMA integrity_check;
+SELECT sum(id * length(name)) FROM person;
+";
+
+#[test]
+fn sqlite3_runs_a_script_on_a_file() {
+    let folder = Folder::new("sqlite");
+    let sqlite = preloadable("sqlite3", "sqlite3");
+    let outcomes = same(&sqlite, |run, name| run.arg(folder.join(name)).input(SQL));
+    assert!(outcomes[1].out().contains("\nok\n"), "integrity_check: {}", outcomes[1]);
+    let [libc, ours] = ["libc", "library"].map(|name| std::fs::read(folder.join(name)).expect("the database"));
+    assert!(libc == ours, "the databases differ");
+}
+
+const PERL: &str = r#"
+use strict; use warnings;
+my ($state, %words, @lists) = (12345);
+sub random { $state = ($state * 1103515245 + 12345) % 2147483648; return $state % $_[0] }
+for my $i (1 .. 200000) {
+    my $word = join '', map { chr(97 + random(26)) } 1 .. 1 + random(12);
+    $words{$word} .= "$i,";
+    push @{ $lists[random(500)] }, $word x random(4);
+    splice @{ $lists[random(500)] || [] }, 0, random(5) if $i % 3 == 0;
+}
+my $text = join ' ', map { join '-', @{ $_ || [] } } @lists;
+my $vowels = () = $text =~ /[aeiou]+[^aeiou]*/g;
+(my $swapped = $text) =~ s/(\w)(\w)/$2$1/g;
+print scalar(keys %words), " $vowels ", unpack('%32C*', $swapped), "\n";
+print join(' ', (sort { length $words{$b} <=> length $words{$a} || $a cmp $b } keys %words)[0 .. 50]), "\n";
+for my $n (1 .. 8) {
+    my $pid = open(my $from, '-|') // die "fork: $!";
+    unless ($pid) { print unpack('%32C*', join ',', map { $_ x $n } sort values %words), "\n"; exit 0 }
+    print "child $n: ", <$from>;
+    close $from or die "child $n: $?";
+}
+my $big = 'x' x 50_000_000; $big .= 'y' for 1 .. 1000; print length($big), "\n";
+"#;
+
+#[test]
+fn perl_runs_a_script_that_forks() {
+    let perl = preloadable("perl", "perl");
+    // Perl seeds its hashes at random; their order must not show here, but their memory may.
+    same(&perl, |run, _| run.arg("-").env("PERL_HASH_SEED", "0").input(PERL));
+}

@@ -1,0 +1,66 @@
+//! Memory goes back: a process that idles after a busy phase, without any further allocator call.
+
+use stratalloc_tests::{c, on_library};
+
+/// Bytes that the busy phase allocates, MiB.
+const BUSY_MIB: i64 = 200;
+/// What may stay resident, KiB over the start and over the blocks still alive (and a quarter of them).
+const LEFT_KIB: i64 = 4096;
+/// Seconds after which it must be back.
+const BACK_WITHIN_S: i64 = 30;
+
+/// `kind`: small, mixed or large blocks. `threads`: `one`, four that stay `idle`, or four that `exited`.
+fn comes_back(kind: &str, threads: &str, kept_percent: i64) {
+    let program = c("returns/idle.c").build();
+    on_library(program).arg(kind).arg(threads).args([BUSY_MIB, kept_percent, LEFT_KIB, BACK_WITHIN_S]).passes();
+}
+
+#[test]
+fn small_blocks_of_a_single_threaded_process() {
+    comes_back("small", "one", 0);
+}
+
+#[test]
+fn mixed_blocks_of_a_single_threaded_process() {
+    comes_back("mixed", "one", 0);
+}
+
+#[test]
+fn large_blocks_of_a_single_threaded_process() {
+    comes_back("large", "one", 0);
+}
+
+#[test]
+fn small_blocks_of_threads_that_idle() {
+    comes_back("small", "idle", 0);
+}
+
+#[test]
+fn mixed_blocks_of_threads_that_idle() {
+    comes_back("mixed", "idle", 0);
+}
+
+#[test]
+fn large_blocks_of_threads_that_idle() {
+    comes_back("large", "idle", 0);
+}
+
+#[test]
+fn small_blocks_of_threads_that_exited() {
+    comes_back("small", "exited", 0);
+}
+
+#[test]
+fn mixed_blocks_of_threads_that_exited() {
+    comes_back("mixed", "exited", 0);
+}
+
+#[test]
+fn nine_tenths_freed_in_runs_by_a_single_threaded_process() {
+    comes_back("small", "one", 10);
+}
+
+#[test]
+fn nine_tenths_freed_in_runs_by_threads_that_idle() {
+    comes_back("small", "idle", 10);
+}

@@ -1,0 +1,18 @@
+//! Everything at once: every entry point from many threads, a pattern in every byte of every block.
+
+use stratalloc_tests::{c, on_library};
+
+#[test]
+fn patterns_survive_eight_threads() {
+    on_library(c("stress/patterns.c").build()).args([8, 20_000]).passes();
+}
+
+#[test]
+fn patterns_survive_more_threads_than_any_machine_has_cores_for() {
+    on_library(c("stress/patterns.c").build()).args([48, 3_000]).passes();
+}
+
+#[test]
+fn patterns_survive_a_single_thread() {
+    on_library(c("stress/patterns.c").build()).args([1, 60_000]).passes();
+}

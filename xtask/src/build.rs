@@ -1,0 +1,84 @@
+//! `build`: libstratalloc.so and libstratalloc.a.
+//!
+//! The library links no std and is loaded before everything else, so it needs linker arguments that
+//! cargo has no place for. They are passed here rather than in RUSTFLAGS, which would reach every
+//! crate, and rather than in a build script, which would run for every user of the workspace.
+
+use crate::{Failure, Result, call, check, root};
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// What the linker is told, each with its reason.
+const LINK: &[&str] = &[
+    // The name that a program linked with -lstratalloc asks for.
+    "-Wl,-soname,libstratalloc.so",
+    // dlclose leaves the library in place: its blocks, thread hooks and fork handlers live on.
+    "-Wl,-z,nodelete",
+    // Everything is resolved at load time: a lazy lookup inside malloc would itself call malloc.
+    "-Wl,-z,now",
+    "-Wl,-z,relro",
+    // A symbol that nobody defines is an error here, not at the first program's start.
+    "-Wl,-z,defs",
+    // The library's own calls stay inside it, whatever a program defines.
+    "-Wl,-Bsymbolic-functions",
+];
+
+/// What `build` made.
+pub struct Built {
+    /// libstratalloc.so
+    pub shared: PathBuf,
+    /// libstratalloc.a
+    pub archive: PathBuf,
+}
+
+/// `cargo xtask build`
+pub fn task(debug: bool) -> Result<()> {
+    let built = library(debug)?;
+    println!("{}", built.shared.display());
+    println!("{}", built.archive.display());
+    Ok(())
+}
+
+/// Builds the library and checks it.
+pub fn library(debug: bool) -> Result<Built> {
+    let mut cargo = cargo("rustc");
+    cargo.args(["--package", "stratalloc-c", "--lib", "--crate-type", "cdylib,staticlib"]);
+    if !debug {
+        cargo.arg("--release");
+    }
+    cargo.arg("--");
+    for argument in LINK {
+        cargo.args(["-C", &format!("link-arg={argument}")]);
+    }
+    call(&mut cargo)?;
+    let folder = profile_folder(if debug { "debug" } else { "release" })?;
+    let built = Built { shared: folder.join("libstratalloc.so"), archive: folder.join("libstratalloc.a") };
+    if !built.archive.is_file() {
+        return Err(Failure::new(format_args!("{} was not built", built.archive.display())));
+    }
+    check::library(&built.shared)?;
+    Ok(built)
+}
+
+/// Builds the binary of a package with optimisation and returns its path.
+pub fn binary(package: &str, name: &str) -> Result<PathBuf> {
+    call(cargo("build").args(["--release", "--package", package, "--bin", name]))?;
+    Ok(profile_folder("release")?.join(name))
+}
+
+/// The cargo that runs this task, on this workspace.
+fn cargo(verb: &str) -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.arg(verb).arg("--quiet").arg("--manifest-path").arg(root().join("Cargo.toml"));
+    cargo
+}
+
+/// Where cargo puts a profile's results: beside the profile folder of this very program, which cargo
+/// built under the same settings (`CARGO_TARGET_DIR`, `build.target`, …).
+pub fn profile_folder(profile: &str) -> Result<PathBuf> {
+    let unknown = || Failure::new("the target folder is not known: start this by `cargo xtask`");
+    let this = env::current_exe().map_err(|_| unknown())?;
+    let target = this.parent().and_then(|folder| folder.parent()).ok_or_else(unknown)?;
+    Ok(target.join(profile))
+}

@@ -1,0 +1,114 @@
+//! `cargo xtask`: the tasks of this repository that cargo alone does not do.
+//!
+//! | task | what it does | time |
+//! |---|---|---|
+//! | `build` | builds libstratalloc.so and .a and checks the result | one compilation |
+//! | `check` | checks a library that is there: exports, dependencies, flags, TLS | at once |
+//! | `run` | builds everything and runs a program on the allocator | one compilation |
+//! | `gate` | counts the fast paths' instructions and fails above the limits | seconds |
+
+mod build;
+mod callgrind;
+mod check;
+mod exports;
+mod gate;
+mod run;
+
+use clap::{Parser, Subcommand};
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// Builds, checks and measures Stratalloc.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build libstratalloc.so and libstratalloc.a, check them, print their paths
+    Build {
+        /// Without optimisation, with the allocator's own assertions
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Check a built library: exports, dependencies, flags, thread-local memory
+    Check {
+        /// The library [default: the optimised one of this workspace]
+        library: Option<PathBuf>,
+    },
+    /// Build the library and the command line tool, then run a program on the allocator
+    #[command(override_usage = "cargo xtask run [OPTIONS OF `stratalloc run`] -- PROGRAM [ARGUMENTS]")]
+    Run {
+        /// Options of `stratalloc run`
+        options: Vec<OsString>,
+        /// The program and its arguments
+        #[arg(last = true, required = true, num_args = 1..)]
+        program: Vec<OsString>,
+    },
+    /// Count the instructions of malloc, free and their kin under callgrind; fail above the limits
+    Gate {
+        /// Measure this library instead of building one
+        #[arg(long)]
+        library: Option<PathBuf>,
+    },
+}
+
+/// Why a task ended early, for people.
+struct Failure(String);
+
+impl Failure {
+    fn new(reason: impl fmt::Display) -> Failure {
+        Failure(reason.to_string())
+    }
+}
+
+type Result<T> = std::result::Result<T, Failure>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().collect();
+    // The options of `run` are not this program's, so they are taken as they are.
+    let task = match run::split(arguments.get(1..).unwrap_or(&[])) {
+        Some((options, program)) => Task::Run { options, program },
+        None => Arguments::parse_from(arguments).task,
+    };
+    let outcome = match task {
+        Task::Build { debug } => build::task(debug),
+        Task::Check { library } => check::task(library),
+        Task::Run { options, program } => run::task(&options, &program),
+        Task::Gate { library } => gate::task(library),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(reason)) => {
+            eprintln!("xtask: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's root: the folder above this package's.
+fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
+
+/// Runs a command to its end. Its output is the user's; a failure says what was run.
+fn call(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().map_err(|error| not_started(&name, &error))?;
+    if status.success() { Ok(()) } else { Err(Failure::new(format_args!("`{name}` ended with {status}"))) }
+}
+
+/// Why a command could not be started.
+fn not_started(name: &str, error: &std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::new(format_args!("`{name}` is needed and not installed")),
+        _ => Failure::new(format_args!("`{name}` could not be started: {error}")),
+    }
+}
