@@ -22,6 +22,9 @@ const FAMILY: &[&str] = &[
 /// What a program asks about its memory.
 const INSPECT: &[&str] = &["mallinfo", "mallinfo2", "malloc_info", "malloc_stats", "malloc_trim", "mallopt"];
 
+/// Leaving without exit handlers.
+const EXIT: &[&str] = &["_Exit", "_exit"];
+
 /// glibc's second names.
 const LIBC: &[&str] = &[
     "__libc_calloc",
@@ -59,5 +62,5 @@ const OPERATORS: &[&str] = &[
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static str> {
-    [FAMILY, INSPECT, LIBC, OPERATORS].into_iter().flatten().copied()
+    [FAMILY, INSPECT, EXIT, LIBC, OPERATORS].into_iter().flatten().copied()
 }

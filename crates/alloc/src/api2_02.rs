@@ -1,6 +1,10 @@
 //! `allocator_api2::alloc::Allocator` of version 0.2 for [`Stratalloc`] and [`Heap`].
 
+use crate::api2::implement;
 use crate::{Heap, Stratalloc};
 use allocator_api2_02::alloc::{AllocError, Allocator};
+use core::alloc::Layout;
+use core::ptr::NonNull;
 
-crate::api2::implement!(Allocator, AllocError);
+implement!(Allocator, AllocError, Stratalloc);
+implement!(Allocator, AllocError, &Heap);

@@ -28,6 +28,36 @@ use stratalloc_core::heap::Heap as CoreHeap;
 /// unsafe { heap.dealloc(block, Layout::from_size_align(4096, 8).unwrap()) };
 /// heap.destroy(); // whatever else was in it goes too
 /// ```
+///
+/// A container in a heap borrows it:
+///
+/// ```
+/// # #[cfg(feature = "allocator-api2-02")] {
+/// # use allocator_api2_02 as allocator_api2;
+/// use allocator_api2::vec::Vec;
+/// use stratalloc::Heap;
+///
+/// let heap = Heap::new().expect("memory for a heap");
+/// let mut numbers = Vec::new_in(&heap);
+/// numbers.push(17);
+/// assert_eq!(numbers[0], 17);
+/// drop(heap);
+/// # }
+/// ```
+///
+/// so one that is used after the heap is refused by the compiler:
+///
+/// ```compile_fail,E0505
+/// # use allocator_api2_02 as allocator_api2;
+/// use allocator_api2::vec::Vec;
+/// use stratalloc::Heap;
+///
+/// let heap = Heap::new().expect("memory for a heap");
+/// let mut numbers = Vec::new_in(&heap);
+/// numbers.push(17);
+/// drop(heap);
+/// assert_eq!(numbers[0], 17);
+/// ```
 #[derive(Debug)]
 pub struct Heap {
     core: NonNull<CoreHeap>,

@@ -26,6 +26,8 @@ const READ: u32 = 2;
 static STATE: AtomicU32 = AtomicU32::new(UNREAD);
 static HANDLERS: AtomicBool = AtomicBool::new(false);
 static AT_EXIT: AtomicBool = AtomicBool::new(false);
+/// The process that has written its report.
+static REPORTED: AtomicU32 = AtomicU32::new(0);
 static NODES: AtomicBool = AtomicBool::new(false);
 
 /// The options in force. A copy; `DEFAULT` until the environment has been read.
@@ -130,7 +132,19 @@ fn arm_exit() {
     }
 }
 
-extern "C" fn at_exit() {
+/// As at exit, if anything is asked for.
+pub(crate) fn before_quick_exit() {
+    if AT_EXIT.load(Ordering::Acquire) {
+        at_exit();
+    }
+}
+
+/// Writes what the options ask for, once a process: in a `vfork`ed child, which shares this memory,
+/// the parent's turn is still to come.
+pub(crate) extern "C" fn at_exit() {
+    if REPORTED.swap(process::id(), Ordering::AcqRel) == process::id() {
+        return;
+    }
     let options = options();
     let mut snapshot = Snapshot::EMPTY;
     take_snapshot(&mut snapshot);

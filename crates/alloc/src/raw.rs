@@ -6,6 +6,7 @@
 use crate::thread::{ALLOCATOR, heap, with_heap};
 use core::ffi::c_char;
 use core::ptr::null_mut;
+use stratalloc_core::class::class_of;
 use stratalloc_core::heap::{alloc_or as heap_alloc_or, dealloc_or};
 use stratalloc_core::span::Span;
 use stratalloc_core::stats::Snapshot;
@@ -41,9 +42,24 @@ pub fn alloc(size: usize) -> *mut u8 {
     alloc_or(size, alloc_slow)
 }
 
-/// A block of `size` zero bytes, or null.
+/// A block of `size` zero bytes, or null. Memory that is known to be zero is not written.
 #[inline(always)]
 pub fn alloc_zeroed(size: usize) -> *mut u8 {
+    let mut zeroed = false;
+    let block = alloc_or(size, |size| {
+        zeroed = true;
+        alloc_zeroed_slow(size)
+    });
+    if !zeroed {
+        // SAFETY: a block of at least `size` bytes: a null one came by the slow path.
+        unsafe { block.write_bytes(0, size) };
+    }
+    block
+}
+
+#[cold]
+#[inline(never)]
+fn alloc_zeroed_slow(size: usize) -> *mut u8 {
     alloc_aligned_zeroed(size, MIN_ALIGN)
 }
 
@@ -96,8 +112,22 @@ unsafe fn dealloc_slow(block: *mut u8) {
 ///
 /// # Safety
 /// `block` is a block in use; after success, only the result is.
-#[inline]
+#[inline(always)]
 pub unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
+    // SAFETY: the caller's block: its span is the calling thread's own, if found.
+    unsafe {
+        if let Some(span) = ALLOCATOR.directory.lookup_owned(block.expose_provenance(), heap().expose_provenance())
+            && class_of(size) == Some((*span).class as usize)
+        {
+            return block;
+        }
+        realloc_slow(block, size)
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn realloc_slow(block: *mut u8, size: usize) -> *mut u8 {
     // SAFETY: a usable heap with its tenure.
     with_heap(|heap| unsafe { ALLOCATOR.realloc(heap, block, size, MIN_ALIGN) }).unwrap_or(null_mut())
 }
@@ -146,4 +176,10 @@ pub fn print_stats() {
 pub unsafe fn on_load(envp: *const *const c_char) {
     // SAFETY: the caller's contract.
     crate::process::read_options(unsafe { process::env_var_in(envp.cast(), crate::process::VARIABLE) });
+}
+
+/// For a process that ends without its exit handlers: writes what the options `show` and `report` ask
+/// for, unless that has been done. Does nothing without those options.
+pub fn on_quick_exit() {
+    crate::process::before_quick_exit();
 }

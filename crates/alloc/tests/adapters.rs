@@ -63,11 +63,15 @@ macro_rules! versions {
                     let block = allocator.shrink(block.cast(), at(100_000, 4096), at(50, 1 << 16)).expect("memory");
                     assert_eq!(block.cast::<u8>().as_ptr().addr() % (1 << 16), 0);
                     assert!(bytes(block)[..50].iter().all(|&byte| byte == 0x11));
-                    let block = allocator.shrink(block.cast(), at(50, 1 << 16), at(0, 1)).expect("memory");
-                    allocator.deallocate(block.cast(), at(0, 1));
+                    let empty = allocator.shrink(block.cast(), at(50, 1 << 16), at(0, 1)).expect("memory");
+                    let block = allocator.grow(empty.cast(), at(0, 1), at(10, 1)).expect("memory");
+                    allocator.deallocate(block.cast(), at(10, 1));
                 }
                 assert!(allocator.allocate(at(isize::MAX as usize, 1)).is_err());
-                assert!(allocator.allocate(at(0, 1 << 63)).is_err());
+                assert!(allocator.allocate(at(1, 1 << 62)).is_err());
+                // An empty layout needs no memory, whatever its alignment.
+                let empty = allocator.allocate(at(0, 1 << 62)).expect("no memory needed");
+                assert_eq!(empty.cast::<u8>().as_ptr().addr() % (1 << 62), 0);
             }
 
             #[test]

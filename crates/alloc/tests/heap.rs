@@ -7,6 +7,7 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, OnceLock, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 use stratalloc::{Heap, Stratalloc, snapshot, usable_size};
 
 #[global_allocator]
@@ -173,7 +174,12 @@ fn a_heap_that_ends_gives_everything_back() {
     assert!(after.allocated <= before.allocated + SLACK);
     assert_eq!(after.heaps, before.heaps);
     assert_eq!(after.large_live, before.large_live);
-    assert!(after.dirty <= before.dirty + (16 << 20), "{} dirty", after.dirty);
+    // In a process with threads it is the purge thread that gives it back to the system, in its time.
+    let begun = Instant::now();
+    while snapshot().dirty > SLACK && begun.elapsed() < Duration::from_secs(30) {
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(snapshot().dirty <= SLACK, "{} dirty", snapshot().dirty);
 }
 
 #[test]
@@ -208,7 +214,8 @@ fn heaps_live_at_once_and_end_in_any_order() {
             drop(heap);
         }
         let heap = Heap::new().expect("memory");
-        let blocks = (0..random.below(200)).map(|n| Sent::new(&heap, layout(random.size(12), 8), n as u8)).collect();
+        let blocks =
+            (0..random.below(200)).map(|n| Sent::new(&heap, layout(random.size(12), 8), n as u8)).collect();
         heaps.push((heap, blocks));
     }
     assert!(heaps.iter().all(|(_, blocks)| blocks.iter().all(Sent::is_whole)));

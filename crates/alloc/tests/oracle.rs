@@ -24,12 +24,28 @@ const HEAPS: usize = 2;
 #[derive(Clone, Debug)]
 enum Operation {
     /// By allocator 0 (the global one) or a heap.
-    Alloc { by: usize, size: usize, align: usize, zeroed: bool },
-    Free { which: Index, by: usize },
-    Realloc { which: Index, by: usize, size: usize },
+    Alloc {
+        by: usize,
+        size: usize,
+        align: usize,
+        zeroed: bool,
+    },
+    Free {
+        which: Index,
+        by: usize,
+    },
+    Realloc {
+        which: Index,
+        by: usize,
+        size: usize,
+    },
     /// Ends a heap and begins another.
-    Destroy { heap: usize },
-    Trim { keep: usize },
+    Destroy {
+        heap: usize,
+    },
+    Trim {
+        keep: usize,
+    },
 }
 
 fn sizes() -> impl Strategy<Value = usize> {
@@ -76,7 +92,7 @@ impl World {
         self.heaps[by - 1].as_ref().expect("memory for a heap")
     }
 
-    /// Enters a block into the model; `kept` bytes hold `pattern` already.
+    /// Enters a block into the model, and fills it.
     fn enter(&mut self, block: NonNull<u8>, layout: Layout, home: usize) {
         let (start, end) = (block.as_ptr().addr(), block.as_ptr().addr() + layout.size().max(1));
         assert_eq!(start % layout.align().max(16), 0, "misaligned: {layout:?}");
@@ -93,12 +109,10 @@ impl World {
         self.live.insert(start, (block, Live { layout, home, pattern: self.made }));
     }
 
-    /// Takes some block out of the model, its contents checked.
-    fn leave(&mut self, which: Index) -> Option<(NonNull<u8>, Live)> {
-        if self.live.is_empty() {
-            return None;
-        }
-        let &start = self.live.keys().nth(which.index(self.live.len()))?;
+    /// Takes a block out of the model, its contents checked. `None`: there is none.
+    fn leave(&mut self, which: Option<Index>) -> Option<(NonNull<u8>, Live)> {
+        let at = which.map_or(0, |which| which.index(self.live.len().max(1)));
+        let &start = self.live.keys().nth(at)?;
         let (block, live) = self.live.remove(&start)?;
         // SAFETY: a block in use.
         assert!(unsafe { holds(block.as_ptr(), live.layout.size(), live.pattern) }, "{live:?} at {start:#x}");
@@ -123,7 +137,7 @@ impl World {
                 self.enter(block, layout, by);
             }
             Operation::Free { which, by } => {
-                let Some((block, live)) = self.leave(which) else { return };
+                let Some((block, live)) = self.leave(Some(which)) else { return };
                 // SAFETY: a block in use, freed once with its layout.
                 match by {
                     0 => unsafe { GLOBAL.dealloc(block.as_ptr(), live.layout) },
@@ -132,7 +146,7 @@ impl World {
                 }
             }
             Operation::Realloc { which, by, size } => {
-                let Some((block, live)) = self.leave(which) else { return };
+                let Some((block, live)) = self.leave(Some(which)) else { return };
                 let moved = match by {
                     // SAFETY: a block in use, with its layout.
                     0 => NonNull::new(unsafe { GLOBAL.realloc(block.as_ptr(), live.layout, size) }),
@@ -163,7 +177,7 @@ impl World {
         let bytes: usize = self.live.values().map(|(_, live)| live.layout.size()).sum();
         assert!(figures.allocated >= bytes, "{} allocated, {bytes} live", figures.allocated);
         assert!(figures.allocated <= figures.active && figures.active <= figures.mapped);
-        while let Some((block, live)) = self.leave(Index::default()) {
+        while let Some((block, live)) = self.leave(None) {
             // SAFETY: a block in use, freed once with its layout.
             unsafe { GLOBAL.dealloc(block.as_ptr(), live.layout) };
         }

@@ -80,7 +80,9 @@ fn blocks_outlive_the_threads_that_allocated_them() {
     for round in 0..50 {
         let blocks: Vec<Marked> = thread::scope(|scope| {
             let handles: Vec<_> = (0..4u8)
-                .map(|mark| scope.spawn(move || (0..500).map(|n| Marked::new(1 + n * 17, mark)).collect::<Vec<_>>()))
+                .map(|mark| {
+                    scope.spawn(move || (0..500).map(|n| Marked::new(1 + n * 17, mark)).collect::<Vec<_>>())
+                })
                 .collect();
             handles.into_iter().flat_map(|handle| handle.join().expect("no panic")).collect()
         });

@@ -6,6 +6,7 @@
 //! | module | what it promises |
 //! |---|---|
 //! | `family` | malloc and friends: `errno`, size 0, overflow and alignment as POSIX, C23 and glibc say |
+//! | `exit` | `_exit` and `_Exit`: a report is written there too |
 //! | `inspect` | mallinfo, mallopt, malloc_stats, malloc_info, malloc_trim: true figures in glibc's shapes |
 //! | `operators` | operator new and delete: the new handler runs, `std::bad_alloc` is thrown |
 //! | `throwing` | the few lines of assembly through which exceptions pass, and their unwind tables |
@@ -24,6 +25,7 @@
 compile_error!("libstratalloc is built for Linux on x86-64 and AArch64");
 
 mod errno;
+mod exit;
 mod family;
 mod inspect;
 mod operators;

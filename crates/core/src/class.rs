@@ -13,8 +13,6 @@
 pub const MIN_BLOCK: usize = 16;
 /// Largest block of a size class, bytes; above it, blocks are large.
 pub const SMALL_MAX: usize = 32 * 1024;
-/// Largest request served by the first-level table ([`index_fine`]).
-pub const FINE_MAX: usize = 1024;
 /// Number of size classes.
 pub const CLASSES: usize = 8 + 8 * 8;
 /// Bytes of a slice, the unit of the page heap; spans start at multiples of it.
@@ -22,40 +20,24 @@ pub const SLICE: usize = 64 * 1024;
 /// `log2(SLICE)`.
 pub const SLICE_SHIFT: u32 = SLICE.trailing_zeros();
 
-/// Entries of the fine table: requests up to [`FINE_MAX`] in steps of 16 B.
-pub const FINE_LEN: usize = FINE_MAX / 16 + 1;
-/// Entries of the coarse table: requests up to [`SMALL_MAX`] in steps of 128 B.
-pub const COARSE_LEN: usize = SMALL_MAX / 128 + 1;
-
-/// Class of each request up to [`FINE_MAX`], by [`index_fine`].
-pub static FINE: [u8; FINE_LEN] = fine();
-/// Class of each request up to [`SMALL_MAX`] and above [`FINE_MAX`], by [`index_coarse`].
-pub static COARSE: [u8; COARSE_LEN] = coarse();
+/// Entries of [`TABLE`].
+pub const TABLE_LEN: usize = SMALL_MAX / MIN_BLOCK + 1;
+/// Class of each request up to [`SMALL_MAX`], by [`index`]. One table and one path for all small sizes
+/// beat two with a branch between them; the entries in use are few cache lines.
+pub static TABLE: [u8; TABLE_LEN] = table();
 static SIZES: [u16; CLASSES] = sizes();
 static SLICES: [u8; CLASSES] = slices();
 
-/// Index into [`FINE`] of a request of at most [`FINE_MAX`] bytes.
+/// Index into [`TABLE`] of a request of at most [`SMALL_MAX`] bytes.
 #[inline(always)]
-pub const fn index_fine(size: usize) -> usize {
-    (size + 15) >> 4
-}
-
-/// Index into [`COARSE`] of a request of at most [`SMALL_MAX`] bytes.
-#[inline(always)]
-pub const fn index_coarse(size: usize) -> usize {
-    (size + 127) >> 7
+pub const fn index(size: usize) -> usize {
+    (size + MIN_BLOCK - 1) / MIN_BLOCK
 }
 
 /// Class of a request of `size` bytes at 16-byte alignment; `None` above [`SMALL_MAX`].
 #[inline(always)]
 pub fn class_of(size: usize) -> Option<usize> {
-    if size <= FINE_MAX {
-        Some(FINE[index_fine(size)] as usize)
-    } else if size <= SMALL_MAX {
-        Some(COARSE[index_coarse(size)] as usize)
-    } else {
-        None
-    }
+    if size <= SMALL_MAX { Some(TABLE[index(size)] as usize) } else { None }
 }
 
 /// Class of a request of `size` bytes at `align` (a power of two); `None` when it is large.
@@ -122,24 +104,11 @@ const fn sizes() -> [u16; CLASSES] {
     table
 }
 
-const fn fine() -> [u8; FINE_LEN] {
-    let mut table = [0; FINE_LEN];
+const fn table() -> [u8; TABLE_LEN] {
+    let mut table = [0; TABLE_LEN];
     let (mut i, mut class) = (0, 0);
-    while i < FINE_LEN {
-        while size_const(class) < i * 16 {
-            class += 1;
-        }
-        table[i] = class as u8;
-        i += 1;
-    }
-    table
-}
-
-const fn coarse() -> [u8; COARSE_LEN] {
-    let mut table = [0; COARSE_LEN];
-    let (mut i, mut class) = (0, 0);
-    while i < COARSE_LEN {
-        while size_const(class) < i * 128 {
+    while i < TABLE_LEN {
+        while size_const(class) < i * MIN_BLOCK {
             class += 1;
         }
         table[i] = class as u8;
@@ -168,8 +137,7 @@ const fn slices() -> [u8; CLASSES] {
 const _: () = {
     assert!(size_const(0) == MIN_BLOCK);
     assert!(size_const(CLASSES - 1) == SMALL_MAX);
-    let fine = fine();
-    let coarse = coarse();
+    let table = table();
     let slices = slices();
     let mut class = 0;
     while class < CLASSES {
@@ -185,14 +153,14 @@ const _: () = {
         assert!(slices[class] as usize * SLICE / size < 1 << 15);
         class += 1;
     }
-    // Both tables give the smallest class that fits, for every request.
-    let mut size = 0;
-    while size <= SMALL_MAX {
-        let class = if size <= FINE_MAX { fine[index_fine(size)] } else { coarse[index_coarse(size)] } as usize;
-        assert!(size_const(class) >= size);
-        assert!(class == 0 || size_const(class - 1) < size);
-        // Sizes above the fine range need only be tried around the multiples of 128.
-        size += if size <= FINE_MAX || size % 128 >= 126 || size % 128 < 2 { 1 } else { 125 };
+    // The table gives the smallest class that fits; class sizes are multiples of its step, so the
+    // entries stand for every request.
+    let mut i = 0;
+    while i < TABLE_LEN {
+        let class = table[i] as usize;
+        assert!(size_const(class) >= i * MIN_BLOCK);
+        assert!(class == 0 || size_const(class - 1) < i * MIN_BLOCK);
+        i += 1;
     }
 };
 

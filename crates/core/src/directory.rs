@@ -17,14 +17,23 @@ use crate::class::{SLICE, SLICE_SHIFT};
 use crate::span::Span;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
-/// `log2` of the bytes of a window.
-pub const WINDOW_SHIFT: u32 = 32;
+/// `log2` of the bytes of a window. (A model has two windows of four slices.)
+pub const WINDOW_SHIFT: u32 = if cfg!(loom) { SLICE_SHIFT + 2 } else { 32 };
 /// Highest address plus one.
-pub const ADDRESS_END: usize = 1 << 48;
+pub const ADDRESS_END: usize = if cfg!(loom) { 2 << WINDOW_SHIFT } else { 1 << 48 };
 const WINDOWS: usize = ADDRESS_END >> WINDOW_SHIFT;
 /// Slices of a window.
 pub const WINDOW_SLICES: usize = 1 << (WINDOW_SHIFT - SLICE_SHIFT);
-const WORDS: usize = WINDOW_SLICES / 64;
+const WORDS: usize = WINDOW_SLICES.div_ceil(64);
+
+// `lookup` and `install` count entries in words.
+const _: () = assert!(size_of::<AtomicUsize>() == size_of::<usize>());
+
+/// Index of a slice in its window.
+#[inline(always)]
+const fn slice_of(address: usize) -> usize {
+    if cfg!(loom) { (address >> SLICE_SHIFT) % WINDOW_SLICES } else { (address as u32 >> SLICE_SHIFT) as usize }
+}
 
 /// The directory of one allocator. All zero when empty: keep it in a static of its own.
 #[repr(C, align(128))]
@@ -60,6 +69,7 @@ pub enum Bit {
 
 impl Directory {
     /// An empty directory: all zero.
+    #[cfg(not(loom))]
     pub const fn new() -> Self {
         Self {
             windows: [const { AtomicUsize::new(0) }; WINDOWS],
@@ -69,15 +79,26 @@ impl Directory {
         }
     }
 
+    /// An empty directory.
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Self {
+            windows: core::array::from_fn(|_| AtomicUsize::new(0)),
+            foreign: core::array::from_fn(|_| AtomicUsize::new(0)),
+            foreign_span: Span::foreign(),
+            first: AtomicPtr::new(core::ptr::null_mut()),
+        }
+    }
+
     /// Where the descriptor of the span that `address` lies in is, as a difference to
     /// [`base`](Self::base); 0 stands for [`Span::FOREIGN`]. Two loads; see [`lookup`](Self::lookup).
     #[inline(always)]
     unsafe fn entry(&self, address: usize) -> usize {
         let window = address >> WINDOW_SHIFT;
-        let mut index = (address as u32 >> SLICE_SHIFT) as usize;
+        let mut index = slice_of(address);
         // One instruction where the compiler would take two: it does not fold an atomic load into an
         // addition.
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(loom)))]
         // SAFETY: a relaxed atomic load of `windows[window]`, which is in bounds by the contract.
         unsafe {
             core::arch::asm!(
@@ -88,7 +109,7 @@ impl Directory {
                 options(pure, readonly, nostack),
             );
         }
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(any(not(target_arch = "x86_64"), loom))]
         {
             // SAFETY: in bounds by the contract.
             index = index.wrapping_add(unsafe { self.windows.get_unchecked(window) }.load(Ordering::Relaxed));
@@ -122,7 +143,7 @@ impl Directory {
         let entry = unsafe { self.entry(address) };
         let span: *mut Span = ptr(addr(&raw const self.foreign_span).wrapping_add(entry));
         // One instruction less, as above.
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(loom)))]
         // SAFETY: a relaxed atomic load of the descriptor's owner word, compared and branched on.
         unsafe {
             core::arch::asm!(
@@ -136,7 +157,7 @@ impl Directory {
                 options(readonly, nostack),
             );
         }
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(any(not(target_arch = "x86_64"), loom))]
         // SAFETY: descriptors are readable for ever.
         if unsafe { (*span).owner() } != owner {
             return None;
@@ -204,7 +225,7 @@ impl Directory {
     pub unsafe fn set(&self, address: usize, span: *mut Span) {
         let value = if span.is_null() { 0 } else { addr(span).wrapping_sub(addr(&raw const self.foreign_span)) };
         let table = self.window(address);
-        let slice = (address as u32 >> SLICE_SHIFT) as usize;
+        let slice = slice_of(address);
         // SAFETY: an installed table. Release: a reader that comes by a racing route (statistics)
         // sees an initialised descriptor.
         unsafe { (*table).spans[slice].store(value, Ordering::Release) };
@@ -230,7 +251,7 @@ impl Directory {
         let mut at = address;
         let end = address + slices * SLICE;
         while at < end {
-            let first = (at as u32 >> SLICE_SHIFT) as usize;
+            let first = slice_of(at);
             let count = (64 - first % 64).min((end - at) >> SLICE_SHIFT);
             let mask = (if count == 64 { usize::MAX } else { (1 << count) - 1 }) << (first % 64);
             // SAFETY: an installed table.
@@ -253,7 +274,7 @@ impl Directory {
     /// As for [`set`](Directory::set).
     pub unsafe fn last_stretch(&self, bit: Bit, address: usize, slices: usize) -> Option<(usize, usize)> {
         let is_set = |at: usize| {
-            let slice = (at as u32 >> SLICE_SHIFT) as usize;
+            let slice = slice_of(at);
             // SAFETY: an installed table.
             unsafe { (*self.window(at)).bits(bit)[slice / 64].load(Ordering::Relaxed) >> (slice % 64) & 1 == 1 }
         };
@@ -277,7 +298,7 @@ impl Directory {
         let mut at = address;
         let end = address + slices * SLICE;
         while at < end {
-            let first = (at as u32 >> SLICE_SHIFT) as usize;
+            let first = slice_of(at);
             let count = (64 - first % 64).min((end - at) >> SLICE_SHIFT);
             let mask = (if count == 64 { usize::MAX } else { (1 << count) - 1 }) << (first % 64);
             // SAFETY: an installed table.
@@ -312,6 +333,18 @@ impl Directory {
 }
 
 impl Window {
+    /// A table without spans: all zero, but for loom, whose atomics are not.
+    #[cfg(loom)]
+    pub fn new() -> Self {
+        Self {
+            spans: core::array::from_fn(|_| AtomicUsize::new(0)),
+            dirty: core::array::from_fn(|_| AtomicUsize::new(0)),
+            ours: core::array::from_fn(|_| AtomicUsize::new(0)),
+            base: 0,
+            next: core::ptr::null_mut(),
+        }
+    }
+
     fn bits(&self, bit: Bit) -> &[AtomicUsize; WORDS] {
         match bit {
             Bit::Dirty => &self.dirty,

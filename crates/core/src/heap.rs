@@ -14,9 +14,11 @@
 //!
 //! * `fast`: the paths that every allocation and free takes, inlined into their callers;
 //! * `refill`: where blocks come from when a list is empty;
+//! * `check`: checks of some frees, paid by the slow path;
 //! * `spans`: the moves of spans between current, full, available, released and orphaned;
 //! * `foreign`: frees of blocks that another heap owns: batches, tokens, claims.
 
+mod check;
 mod fast;
 mod foreign;
 mod refill;
@@ -24,7 +26,7 @@ mod spans;
 
 pub use fast::{alloc_class_or, alloc_or, dealloc_or};
 
-use crate::class::{CLASSES, FINE, FINE_LEN};
+use crate::class::CLASSES;
 use crate::remote::Tenure;
 use crate::span::{Block, Span, SpanList};
 use core::ptr::null_mut;
@@ -63,8 +65,6 @@ pub enum Role {
 pub struct Heap {
     /// Free blocks of each class's current span.
     lists: [*mut Block; CLASSES],
-    /// A copy of [`FINE`]: one instruction nearer than the static.
-    fine: [u8; FINE_LEN],
     /// What it is for.
     pub role: Role,
     /// Every allocation takes the slow path, which counts it.
@@ -73,8 +73,8 @@ pub struct Heap {
     pub node: u8,
     /// Nesting depth of slow paths: above 0, the lists may be between two states.
     depth: u8,
-    /// Next batch to give up when all are taken.
-    next_batch: u8,
+    /// Checks of own frees left before they are only sampled.
+    checks: u32,
     current: [*mut Span; CLASSES],
     available: [SpanList; CLASSES],
     full: SpanList,
@@ -112,12 +112,11 @@ impl Heap {
     /// The heap of a thread that has none: never written, owns nothing.
     pub const EMPTY: Heap = Heap {
         lists: [null_mut(); CLASSES],
-        fine: FINE,
         role: Role::Empty,
         counting: false,
         node: 0,
         depth: 0,
-        next_batch: 0,
+        checks: 0,
         current: [null_mut(); CLASSES],
         available: [SpanList::EMPTY; CLASSES],
         full: SpanList::EMPTY,
@@ -137,9 +136,9 @@ impl Heap {
         // SAFETY: the caller's memory; zero is valid for every field but `role`.
         unsafe {
             (*heap).role = role;
-            (*heap).fine = FINE;
             (*heap).node = node;
             (*heap).counting = counting;
+            (*heap).checks = check::THOROUGH;
         }
     }
 

@@ -52,7 +52,6 @@ pub mod allocator;
 mod blocks;
 #[cfg(not(loom))]
 pub mod config;
-#[cfg(not(loom))]
 pub mod directory;
 #[cfg(not(loom))]
 pub mod heap;
@@ -60,7 +59,6 @@ pub mod heap;
 mod large;
 #[cfg(not(loom))]
 mod life;
-#[cfg(not(loom))]
 pub mod lock;
 #[cfg(not(loom))]
 mod misuse;

@@ -10,8 +10,11 @@
 
 use crate::os::Os;
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::sync::hint::spin_loop;
 
 const ASLEEP: usize = 1;
+/// Looks at the word before a waiting thread sleeps.
+const SPINS: u32 = if cfg!(loom) { 1 } else { 64 };
 
 /// A lock; see the module.
 #[derive(Debug)]
@@ -23,7 +26,14 @@ pub struct Lock {
 
 impl Lock {
     /// An open lock.
+    #[cfg(not(loom))]
     pub const fn new() -> Self {
+        Self { word: AtomicUsize::new(0), turn: AtomicU32::new(0) }
+    }
+
+    /// An open lock.
+    #[cfg(loom)]
+    pub fn new() -> Self {
         Self { word: AtomicUsize::new(0), turn: AtomicU32::new(0) }
     }
 
@@ -54,9 +64,9 @@ impl Lock {
                 if self.word.compare_exchange(0, thread | slept, Ordering::Acquire, Ordering::Relaxed).is_ok() {
                     return true;
                 }
-            } else if spins < 64 {
+            } else if spins < SPINS {
                 spins += 1;
-                core::hint::spin_loop();
+                spin_loop();
             } else if word & ASLEEP != 0
                 || self.word.compare_exchange(word, word | ASLEEP, Ordering::Relaxed, Ordering::Relaxed).is_ok()
             {

@@ -4,7 +4,7 @@
 
 use crate::class::CLASSES;
 use crate::heap::Heap;
-use crate::span::{OWNER_ORPHAN, Place, Span, SpanList};
+use crate::span::{Block, OWNER_NONE, OWNER_ORPHAN, Place, Span, SpanList};
 use crate::sync::atomic::Ordering;
 use core::ptr::null_mut;
 
@@ -155,6 +155,40 @@ impl NodePool {
             }
             orphan
         }
+    }
+
+    /// Gives an orphan a chain of its blocks back, for a heap that must not own it. True: that was the
+    /// last of its blocks in use, and the span, out of the pool now, is the caller's to release.
+    ///
+    /// # Safety
+    /// The span is an orphan; the chain's blocks belong to it and to the caller.
+    #[must_use]
+    pub unsafe fn give_back(&mut self, span: *mut Span, head: *mut Block, tail: *mut Block, count: u32) -> bool {
+        // SAFETY: the owner word of an orphan changes under the lock only, so it is the pool's.
+        unsafe {
+            Block::link(tail, (*span).free);
+            (*span).free = head;
+            (*span).countdown -= count;
+            if (*span).countdown == 0 {
+                self.remove(span, OWNER_NONE);
+                return true;
+            }
+            if (*span).place == Place::OrphanFull {
+                self.list_of(span).remove(span);
+                (*span).place = Place::Orphan;
+                self.list_of(span).push_back(span);
+            }
+            false
+        }
+    }
+
+    /// Takes out an orphan whose memory is gone.
+    ///
+    /// # Safety
+    /// The span is an orphan and the caller took its token and found it retired.
+    pub unsafe fn drop_retired(&mut self, span: *mut Span) {
+        // SAFETY: as above.
+        unsafe { self.remove(span, OWNER_NONE) };
     }
 
     unsafe fn remove(&mut self, span: *mut Span, owner: usize) {

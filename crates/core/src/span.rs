@@ -14,7 +14,7 @@
 //!
 //! | place | `list` | `countdown` | zero means |
 //! |---|---|---|---|
-//! | current | the heap's list of the class | "never" | nothing; reset |
+//! | current | the heap's list of the class | any number | this free is checked (`heap::check`) |
 //! | full | the span's own | 1 | the first free block: it becomes available |
 //! | available | the span's own | blocks in use | the span is empty |
 
@@ -87,8 +87,6 @@ pub const OWNER_NONE: usize = 0;
 pub const OWNER_ORPHAN: usize = 1;
 /// `owner` of a large block that belongs to no first-class heap.
 pub const OWNER_LARGE: usize = 2;
-/// `countdown` of a current span.
-pub const NEVER: u32 = u32::MAX;
 
 /// A span descriptor; see the module.
 #[derive(Debug)]
@@ -144,33 +142,45 @@ pub struct Span {
 // SAFETY: descriptors are reached through raw pointers; the module says who may touch which field.
 unsafe impl Sync for Span {}
 
-#[cfg(not(loom))]
+macro_rules! foreign {
+    () => {
+        Span {
+            owner: AtomicUsize::new(OWNER_NONE),
+            list: null_mut(),
+            countdown: 0,
+            carved: 0,
+            capacity: 0,
+            kind: Kind::Foreign,
+            place: Place::None,
+            class: 0,
+            node: 0,
+            free: null_mut(),
+            start: 0,
+            slices: 0,
+            block_size: 0,
+            next: null_mut(),
+            prev: null_mut(),
+            remote: RemoteList::new(),
+            pending: null_mut(),
+            size: 0,
+            younger: null_mut(),
+            older: null_mut(),
+            stamp: 0,
+            dirty: 0,
+        }
+    };
+}
+
 impl Span {
     /// The descriptor of foreign memory: all zero.
-    pub const FOREIGN: Span = Span {
-        owner: AtomicUsize::new(OWNER_NONE),
-        list: null_mut(),
-        countdown: 0,
-        carved: 0,
-        capacity: 0,
-        kind: Kind::Foreign,
-        place: Place::None,
-        class: 0,
-        node: 0,
-        free: null_mut(),
-        start: 0,
-        slices: 0,
-        block_size: 0,
-        next: null_mut(),
-        prev: null_mut(),
-        remote: RemoteList::new(),
-        pending: null_mut(),
-        size: 0,
-        younger: null_mut(),
-        older: null_mut(),
-        stamp: 0,
-        dirty: 0,
-    };
+    #[cfg(not(loom))]
+    pub const FOREIGN: Span = foreign!();
+
+    /// The descriptor of foreign memory.
+    #[cfg(loom)]
+    pub fn foreign() -> Span {
+        foreign!()
+    }
 }
 
 impl Span {

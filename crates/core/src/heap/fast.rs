@@ -4,32 +4,26 @@
 
 use super::Heap;
 use crate::addr::addr;
-use crate::class::{COARSE, FINE_MAX, SMALL_MAX, index_coarse, index_fine};
+use crate::class::{SMALL_MAX, TABLE, index};
 use crate::directory::Directory;
 use crate::span::{Block, Span};
 
 /// A block of at least `size` bytes aligned to 16 B, or what `slow` returns when the heap has none
-/// at hand (or is [`Heap::EMPTY`], or the size is large). 12 instructions up to 1 KiB.
+/// at hand (or is [`Heap::EMPTY`], or the size is large). 13 instructions.
 ///
 /// # Safety
 /// The caller has the heap's tenure.
 #[inline(always)]
 pub unsafe fn alloc_or(heap: *mut Heap, size: usize, slow: impl FnOnce(usize) -> *mut u8) -> *mut u8 {
-    // SAFETY: the indices are below the tables' lengths by the tests; the class is below CLASSES by
-    // the tables' proofs.
-    unsafe {
-        if size <= FINE_MAX {
-            let class = *(&raw const (*heap).fine).cast::<u8>().add(index_fine(size)) as usize;
-            return alloc_class_or(heap, class, || slow(size));
-        }
-        if size <= SMALL_MAX {
-            let class = *COARSE.get_unchecked(index_coarse(size)) as usize;
-            // Keeps the compiler from joining the two paths behind variable shifts.
-            core::arch::asm!("", options(nomem, nostack, preserves_flags));
-            return alloc_class_or(heap, class, || slow(size));
-        }
+    if size > SMALL_MAX {
+        return slow(size);
     }
-    slow(size)
+    // SAFETY: the index is below the table's length by the test; the class is below CLASSES by the
+    // table's proof.
+    unsafe {
+        let class = *TABLE.get_unchecked(index(size)) as usize;
+        alloc_class_or(heap, class, || slow(size))
+    }
 }
 
 /// As [`alloc_or`] for a class known already.

@@ -94,7 +94,13 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let _unsettled = Unsettled::enter(heap);
             if (*span).owner() == OWNER_ORPHAN {
-                self.claim(heap, span);
+                if (*heap).role == Role::User {
+                    if self.give_back(span, head, tail, count) {
+                        return;
+                    }
+                } else {
+                    self.claim(heap, span);
+                }
             }
             if (*span).owner() == addr(heap) {
                 return self.free_chain(heap, span, head, tail, count);
@@ -136,7 +142,8 @@ impl<O: Os> Allocator<O> {
             loop {
                 let owner = (*span).owner();
                 if owner == OWNER_ORPHAN {
-                    if !self.claim(heap, span) {
+                    let user = (*heap).role == Role::User;
+                    if !(if user { self.collect_orphan(span) } else { self.claim(heap, span) }) {
                         return;
                     }
                 } else if owner == addr(heap) {
@@ -167,6 +174,53 @@ impl<O: Os> Allocator<O> {
                     }
                 }
             }
+        }
+    }
+
+    /// Frees a chain of blocks into an orphan, for a first-class heap: it ends with all it owns, so it
+    /// claims nothing. False: the span is no orphan any more (or as for [`claim`](Self::claim)).
+    unsafe fn give_back(&self, span: *mut Span, head: *mut Block, tail: *mut Block, count: u32) -> bool {
+        // SAFETY: the span is live: the caller has blocks of it.
+        unsafe {
+            let node = self.node((*span).node as usize);
+            let Some(mut node) = node.lock(&self.os, self.os.thread()) else { return false };
+            if (*span).owner() != OWNER_ORPHAN {
+                return false;
+            }
+            let empty = node.pool.give_back(span, head, tail, count);
+            drop(node);
+            if empty {
+                self.free_span(span);
+            }
+            true
+        }
+    }
+
+    /// Uses up the token of an orphan, for a first-class heap. True: the span is no orphan any more and
+    /// the token is still the caller's.
+    unsafe fn collect_orphan(&self, span: *mut Span) -> bool {
+        // SAFETY: the span is live: the caller has its token. What the lock guards is whole.
+        unsafe {
+            let node = self.node((*span).node as usize);
+            let Some(mut node) = node.lock(&self.os, self.os.thread()) else { return false };
+            if (*span).owner() != OWNER_ORPHAN {
+                return true;
+            }
+            match (*span).remote.take() {
+                Taken::Chain(head, count) => {
+                    let empty = node.pool.give_back(span, head, chain_tail(head, count), count as u32);
+                    drop(node);
+                    if empty {
+                        self.free_span(span);
+                    }
+                }
+                Taken::Retired => {
+                    node.pool.drop_retired(span);
+                    drop(node);
+                    self.drop_retired(span);
+                }
+            }
+            false
         }
     }
 
@@ -219,11 +273,7 @@ impl<O: Os> Allocator<O> {
                     self.free_span(span);
                 }
                 Taken::Chain(head, count) => {
-                    let mut tail = head;
-                    for _ in 1..count {
-                        tail = (*tail).next;
-                    }
-                    self.free_chain(heap, span, head, tail, count as u32);
+                    self.free_chain(heap, span, head, chain_tail(head, count), count as u32);
                 }
                 Taken::Retired => {
                     self.unfile(heap, span);
@@ -257,4 +307,17 @@ impl<O: Os> Allocator<O> {
             }
         }
     }
+}
+
+/// Last block of a chain of `count` blocks, at least one.
+///
+/// # Safety
+/// The chain's blocks are free memory of the caller's.
+unsafe fn chain_tail(head: *mut Block, count: usize) -> *mut Block {
+    let mut tail = head;
+    for _ in 1..count {
+        // SAFETY: the caller's blocks.
+        tail = unsafe { (*tail).next };
+    }
+    tail
 }

@@ -1,7 +1,7 @@
 //! Where blocks come from when a heap's list is empty.
 
 use super::fast::pop;
-use super::{Heap, Unsettled};
+use super::{Heap, Role, Unsettled};
 use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
 use crate::class::{CLASSES, capacity_of_class, size_of_class, slices_of_class};
@@ -103,6 +103,10 @@ impl<O: Os> Allocator<O> {
     unsafe fn claim_class(&self, heap: *mut Heap, class: usize) -> *mut Span {
         // SAFETY: the caller's heap.
         unsafe {
+            if (*heap).role == Role::User {
+                // It ends with all it owns: other heaps' blocks must not be there.
+                return null_mut();
+            }
             let Some(mut node) = self.node((*heap).node as usize).lock(&self.os, self.os.thread()) else {
                 return null_mut();
             };

@@ -5,7 +5,7 @@ use crate::addr::addr;
 use crate::allocator::Allocator;
 use crate::class::CLASSES;
 use crate::os::Os;
-use crate::span::{Block, Kind, NEVER, Place, Span};
+use crate::span::{Block, Kind, Place, Span};
 use core::ptr::null_mut;
 
 impl<O: Os> Allocator<O> {
@@ -19,7 +19,7 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let class = (*span).class as usize;
             (*span).place = Place::Current;
-            (*span).countdown = NEVER;
+            (*span).countdown = self.check_interval(heap);
             if (*heap).counting {
                 // The heap's list stays empty, so that every allocation comes to be counted.
                 (*span).list = &raw mut (*span).free;
@@ -143,14 +143,25 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let _unsettled = Unsettled::enter(heap);
             match (*span).place {
-                Place::Current => (*span).countdown = NEVER,
+                Place::Current => {
+                    // A bad free is off the list again.
+                    let _ = self.check_free(heap, span);
+                    (*span).countdown = self.check_interval(heap);
+                }
                 Place::Full => {
-                    (*heap).full.remove(span);
-                    self.file(heap, span, (*span).capacity - 1);
+                    if self.check_free(heap, span) {
+                        (*heap).full.remove(span);
+                        self.file(heap, span, (*span).capacity - 1);
+                    } else {
+                        (*span).countdown = 1;
+                    }
                 }
                 Place::Available => {
                     (*heap).available[(*span).class as usize].remove(span);
-                    self.file(heap, span, 0);
+                    if self.check_empty(heap, span) {
+                        self.file(heap, span, 0);
+                    }
+                    // Else the span is left alone for ever: who knows which of its blocks are in use.
                 }
                 Place::None | Place::Orphan | Place::OrphanFull => {
                     self.broken(

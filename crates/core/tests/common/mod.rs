@@ -1,6 +1,6 @@
 //! What the tests of the strata share: an allocator on the heap over a checking mock system, and the
 //! oracle.
-#![allow(dead_code, missing_docs)] // Each test uses a part; helpers explain themselves.
+#![allow(dead_code, unused_imports, missing_docs)] // Each test uses a part; helpers explain themselves.
 
 pub mod checked;
 pub mod oracle;

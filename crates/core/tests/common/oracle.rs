@@ -357,9 +357,11 @@ impl Oracle {
             // SAFETY: `on` has the heap's tenure.
             self.on(heap, |allocator, heap| unsafe { allocator.flush_batches(heap) });
         }
-        for heap in (0..HEAPS).filter(|heap| self.user_of(*heap).is_none()) {
-            // SAFETY: as above.
-            self.on(heap, |allocator, heap| unsafe { allocator.settle(heap, true) });
+        for heap in 0..HEAPS {
+            if self.user_of(heap).is_none() {
+                // SAFETY: as above.
+                self.on(heap, |allocator, heap| unsafe { allocator.settle(heap, true) });
+            }
         }
         (0..THREADS).for_each(|thread| self.leave(thread));
         (0..USERS).for_each(|user| self.destroy(user));

@@ -73,7 +73,9 @@ pub(super) unsafe fn call6(number: c_long, args: [usize; 6]) -> Result<usize, Er
 /// With `MAP_FIXED` among the flags, the range at `hint` is the caller's to replace.
 pub(super) unsafe fn mmap(hint: usize, len: usize, flags: c_int) -> Result<usize, Errno> {
     let protection = libc::PROT_READ | libc::PROT_WRITE;
-    let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // Without MAP_NORESERVE: a request that memory and swap could never meet is refused here, not by a
+    // fatal page fault later; what is mapped ahead of need is a quarter of what is used at most.
+    let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: without MAP_FIXED a mapping replaces nothing; with it, the caller's promise.
     check(unsafe { map(hint, len, protection, flags) })
 }

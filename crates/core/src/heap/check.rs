@@ -1,0 +1,104 @@
+//! Checks of own frees, where they cost the fast path nothing.
+//!
+//! A free ends in the slow path when its span's countdown does; for a current span that moment is
+//! free to choose. Each heap has its first [`THOROUGH`] frees of current spans checked, each of
+//! them, and one in [`SAMPLE`] from then on: a double free in a test shows at once, one in a service
+//! sooner or later (the idea of sampled detection is GWP-ASan's). Checked are: the pointer starts a
+//! block; the block is not in the first [`DEPTH`] of the free list already; the links there point
+//! into the span. A span that becomes empty is checked likewise, as long as the budget lasts.
+
+use super::Heap;
+use crate::addr::addr;
+use crate::allocator::Allocator;
+use crate::os::Os;
+use crate::span::{Block, Span};
+
+/// Frees of current spans that a heap checks one by one.
+pub(super) const THOROUGH: u32 = 1024;
+/// One in so many is checked afterwards.
+const SAMPLE: u32 = 8192;
+/// Blocks of a list that a check looks at.
+const DEPTH: u32 = 64;
+
+impl<O: Os> Allocator<O> {
+    /// Own frees of a current span until the next check.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure.
+    pub(super) unsafe fn check_interval(&self, heap: *mut Heap) -> u32 {
+        // SAFETY: the caller's heap.
+        if unsafe { (*heap).checks } > 0 { 1 } else { SAMPLE }
+    }
+
+    /// Checks the block that was just pushed on its span's list. False: it was no good, was
+    /// reported, and has been taken off the list again.
+    ///
+    /// # Safety
+    /// The caller has the tenure of the heap that owns the span; the list is not empty.
+    #[must_use]
+    pub(super) unsafe fn check_free(&self, heap: *mut Heap, span: *mut Span) -> bool {
+        // SAFETY: the caller's heap and span; only links that lie in the span are followed.
+        unsafe {
+            (*heap).checks = (*heap).checks.saturating_sub(1);
+            let list = (*span).list;
+            let block = *list;
+            if !(*span).is_block(addr(block)) {
+                *list = (*block).next;
+                self.bad_pointer(b"free", addr(block));
+                return false;
+            }
+            let mut link = (*block).next;
+            for _ in 0..DEPTH {
+                if link.is_null() {
+                    break;
+                }
+                if link == block {
+                    *list = (*block).next;
+                    self.double_free(addr(block));
+                    return false;
+                }
+                if !self.in_span(span, link) {
+                    break;
+                }
+                link = (*link).next;
+            }
+            true
+        }
+    }
+
+    /// Checks that the list of a span that is about to be released holds all of its blocks. Counts
+    /// against the heap's budget.
+    ///
+    /// # Safety
+    /// As for [`check_free`](Self::check_free); the span is not current.
+    pub(super) unsafe fn check_empty(&self, heap: *mut Heap, span: *mut Span) -> bool {
+        // SAFETY: as above.
+        unsafe {
+            let carved = (*span).carved;
+            if (*heap).checks < carved {
+                return true;
+            }
+            (*heap).checks -= carved;
+            let mut length = 0;
+            let mut link = (*span).free;
+            while !link.is_null() && length <= carved {
+                if !self.in_span(span, link) {
+                    self.broken(b"a free block was written to: its link leads out of the span", addr(link));
+                    return false;
+                }
+                length += 1;
+                link = (*link).next;
+            }
+            if length != carved {
+                self.broken(b"a block was freed twice in the span", (*span).start);
+            }
+            length == carved
+        }
+    }
+
+    unsafe fn in_span(&self, span: *mut Span, block: *mut Block) -> bool {
+        // SAFETY: the caller's span.
+        let (start, bytes) = unsafe { ((*span).start, (*span).bytes()) };
+        addr(block).wrapping_sub(start) < bytes && addr(block).is_multiple_of(16)
+    }
+}

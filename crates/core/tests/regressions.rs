@@ -1,0 +1,74 @@
+//! Faults that the oracle and the stress tests found, each as a short story.
+#![cfg(not(loom))]
+
+mod common;
+
+use common::oracle::{Op, Oracle, THREADS};
+use stratalloc_core::options::Options;
+
+const USER: usize = THREADS;
+
+/// A span that is made of dirty slices and given back before it was carved to its end: the slices that
+/// it never touched are still dirty.
+#[test]
+fn slices_that_a_span_never_touched_stay_dirty() {
+    let options = Options::DEFAULT.with_dirty_percent(100).with_dirty_min(1 << 30);
+    let mut oracle = Oracle::new(4096, &options);
+    // Dirty slices, all of them.
+    assert!(oracle.alloc(0, 16 << 16, 16, false));
+    oracle.dealloc(0, 0);
+    // One block of a span of several slices.
+    assert!(oracle.alloc(0, 32 << 10, 16, false));
+    oracle.dealloc(0, 0);
+    oracle.step(&Op::Settle { heap: 0 });
+    assert_eq!(oracle.check_figures().dirty, 16 << 16);
+    // Zeroed blocks over all slices: `alloc` checks that they are.
+    assert!(oracle.alloc(0, 16 << 16, 16, true));
+    oracle.finish();
+}
+
+/// A first-class heap must not come to own a span with other heaps' blocks: it is destroyed with all it
+/// owns.
+#[test]
+fn a_user_heap_does_not_take_orphans_into_its_end() {
+    let options = Options::DEFAULT.with_parked_heaps(0);
+    for through in [None, Some(0), Some(1)] {
+        let mut oracle = Oracle::new(4096, &options);
+        for _ in 0..3 {
+            assert!(oracle.alloc(0, 64, 16, false));
+        }
+        // The thread leaves; its span is an orphan.
+        oracle.step(&Op::Leave { heap: 0 });
+        assert_eq!(oracle.snapshot().orphans, 1);
+        match through {
+            // The first-class heap needs the class …
+            None => assert!(oracle.alloc(USER, 64, 16, false)),
+            // … or frees a block of the orphan.
+            Some(index) => oracle.dealloc(USER, index),
+        }
+        oracle.step(&Op::Destroy { heap: 0 });
+        assert_eq!(oracle.snapshot().orphans, 1, "the orphan waits for a thread");
+        // Over whatever was destroyed: the other blocks must not be hit.
+        for _ in 0..100 {
+            assert!(oracle.alloc(1, 64, 16, true));
+        }
+        oracle.finish();
+    }
+}
+
+/// The same by a token: the orphan's remote list has blocks, and the token comes to a first-class heap.
+#[test]
+fn a_user_heap_gives_all_blocks_of_an_orphan_back() {
+    let options = Options::DEFAULT.with_parked_heaps(0);
+    let mut oracle = Oracle::new(4096, &options);
+    for _ in 0..1024 {
+        assert!(oracle.alloc(0, 64, 16, false));
+    }
+    oracle.step(&Op::Leave { heap: 0 });
+    while oracle.live() > 0 {
+        oracle.dealloc(USER, 0);
+    }
+    let snapshot = oracle.snapshot();
+    assert_eq!((snapshot.orphans, snapshot.active), (0, 0), "the last block takes the orphan along");
+    oracle.finish();
+}
