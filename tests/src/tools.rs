@@ -17,7 +17,9 @@ pub fn program(name: &str, package: &str) -> PathBuf {
         .chain(["/usr/bin", "/usr/sbin", "/bin", "/sbin"].map(PathBuf::from))
         .map(|dir| dir.join(name))
         .find(|file| file.is_file())
-        .unwrap_or_else(|| panic!("`{name}` is not installed; this test runs it (Debian: apt-get install {package})"))
+        .unwrap_or_else(|| {
+            panic!("`{name}` is not installed; this test runs it (Debian: apt-get install {package})")
+        })
 }
 
 /// The same, of a program that the library can be preloaded into: the dynamic linker is asked what

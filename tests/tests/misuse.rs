@@ -151,7 +151,9 @@ fn misuse_is_detected_where_the_table_says() {
             .chunks(PROBES.len().div_ceil(4))
             .map(|part| {
                 let program = &program;
-                scope.spawn(move || part.iter().map(|(name, _)| on_library(program).arg(name).outcome()).collect::<Vec<_>>())
+                scope.spawn(move || {
+                    part.iter().map(|(name, _)| on_library(program).arg(name).outcome()).collect::<Vec<_>>()
+                })
             })
             .collect();
         let outcomes = halves.into_iter().flat_map(|half| half.join().expect("a probing thread"));
@@ -171,7 +173,9 @@ fn misuse_is_detected_where_the_table_says() {
 
 #[test]
 fn the_option_warn_goes_on_after_the_message_and_ignore_is_silent() {
-    let probe = |option: &str| on_library(c("misuse/probes.c").build()).env("STRATALLOC", option).arg("free_static").outcome();
+    let probe = |option: &str| {
+        on_library(c("misuse/probes.c").build()).env("STRATALLOC", option).arg("free_static").outcome()
+    };
     let warned = probe("misuse=warn");
     assert!(warned.status.success() && warned.err().contains("not a pointer"), "{warned}");
     let ignored = probe("misuse=ignore");

@@ -52,7 +52,11 @@ fn free_keeps_errno_even_when_the_kernel_refuses() {
 
 #[test]
 fn mallinfo_and_mallopt_answer_for_this_allocator() {
-    on_library(c("surface/figures.c").build()).passes();
+    let outcome = on_library(c("surface/figures.c").build()).passes();
+    // malloc_stats in glibc's words, which scripts look for.
+    for words in ["system bytes", "in use bytes", "max mmap regions", "max mmap bytes"] {
+        assert!(outcome.err().contains(words), "malloc_stats says no `{words}`: {outcome}");
+    }
 }
 
 #[test]
@@ -85,9 +89,8 @@ fn operators_new_and_delete_with_libstdcxx() {
 
 #[test]
 fn operators_new_and_delete_with_libcxx() {
-    let source = cxx("surface/operators.cpp")
-        .compiler("clang++", "clang libc++-dev libc++abi-dev")
-        .flag("-stdlib=libc++");
+    let source =
+        cxx("surface/operators.cpp").compiler("clang++", "clang libc++-dev libc++abi-dev").flag("-stdlib=libc++");
     on_library(source.build()).passes();
 }
 
@@ -150,7 +153,8 @@ fn attributes(mut text: &str) -> Result<(), String> {
         let (name, rest) = text.split_once('=').ok_or_else(|| format!("an attribute without value: {text:?}"))?;
         let quote = rest.chars().next().filter(|c| *c == '"' || *c == '\'');
         let quote = quote.ok_or_else(|| format!("the value of {name} is not quoted"))?;
-        let (value, after) = rest[1..].split_once(quote).ok_or_else(|| format!("the value of {name} does not end"))?;
+        let (value, after) =
+            rest[1..].split_once(quote).ok_or_else(|| format!("the value of {name} does not end"))?;
         if value.contains('<') {
             return Err(format!("the value of {name} has a `<`"));
         }

@@ -44,7 +44,7 @@ pub fn write_report(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Reside
 }
 
 /// Every figure of a snapshot but the classes, by its field's name.
-fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 17] {
+fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 19] {
     // Destructured, so that a new figure cannot be forgotten here.
     let Snapshot {
         allocated,
@@ -61,6 +61,8 @@ fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 17] {
         large_live,
         large_bytes,
         large_allocs,
+        large_peak,
+        large_peak_bytes,
         heaps,
         parked,
         orphans,
@@ -81,6 +83,8 @@ fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 17] {
         ("large_live", large_live),
         ("large_bytes", large_bytes as u64),
         ("large_allocs", large_allocs),
+        ("large_peak", large_peak),
+        ("large_peak_bytes", large_peak_bytes as u64),
         ("heaps", heaps),
         ("parked", parked),
         ("orphans", orphans),
@@ -289,6 +293,8 @@ mod tests {
             large_live: 2,
             large_bytes: 1 << 19,
             large_allocs: 17,
+            large_peak: 6,
+            large_peak_bytes: 700_000,
             heaps: 3,
             parked: 4,
             orphans: 5,
@@ -306,7 +312,7 @@ mod tests {
         let lines: Vec<&str> = out.lines().collect();
         let expected = "stratalloc-report 1|allocated 1048576|active 1310720|dirty 3072|clean 7516192768|\
              mapped 7517506560|metadata 512|peak_active 2097152|peak_dirty 3145728|purged 9999999999|purges 12|\
-             os_calls 34|large_live 2|large_bytes 524288|large_allocs 17|heaps 3|parked 4|orphans 5|\
+             os_calls 34|large_live 2|large_bytes 524288|large_allocs 17|large_peak 6|large_peak_bytes 700000|heaps 3|parked 4|orphans 5|\
              rss_current 4194304|rss_peak 5242880|minor_faults 1500|major_faults 2|\
              class 16 1234 4096 1 1234567|class 160 0 409 1 0|end";
         assert_eq!(lines, expected.split('|').collect::<Vec<_>>());

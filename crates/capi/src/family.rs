@@ -178,7 +178,8 @@ pub extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut u8 {
 }
 
 /// POSIX's aligned block: returns 0, `EINVAL` (alignment not a power of two or not a multiple of a
-/// pointer's size) or `ENOMEM`. On failure `*out` and `errno` stay as they are.
+/// pointer's size) or `ENOMEM`. On failure `*out` stays as it is; `errno` is set for `ENOMEM` alone,
+/// as glibc does.
 ///
 /// # Safety
 /// `out` is valid for a write.
@@ -189,6 +190,8 @@ pub unsafe extern "C" fn posix_memalign(out: *mut *mut u8, align: usize, size: u
     }
     let block = raw::alloc_aligned(size, align);
     if block.is_null() {
+        // POSIX leaves `errno` open here; glibc sets it, and programs look at it.
+        errno::set(ENOMEM);
         return ENOMEM;
     }
     // SAFETY: the caller's promise.

@@ -116,25 +116,36 @@ pub extern "C" fn malloc_trim(keep: usize) -> c_int {
     c_int::from(raw::trim(keep))
 }
 
-/// Prints the totals on stderr in glibc's layout, then the allocator's own statistics.
+/// Prints the totals on stderr, in glibc's layout.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_stats() {
     let now = snapshot();
-    let arena = now.mapped.saturating_sub(now.large_bytes) as u64;
-    let used = now.allocated.saturating_sub(now.large_bytes) as u64;
-    let mut text = Text::to_stderr();
-    let mut line = |name: &str, bytes: u64| {
-        text.str(name).str(" = ").padded(bytes, 10).str("\n");
+    let mut was = 0;
+    // SAFETY: a thread that is cancelled meanwhile leaves after the last line.
+    unsafe { pthread_setcancelstate(CANCEL_DISABLE, &raw mut was) };
+    // SAFETY: libc's stream, which the program may have replaced by another open one.
+    let mut text = unsafe { Text::to_stream(stderr) };
+    let mut line = |name: &str, number: u64| {
+        text.str(name).str(" = ").padded(number, 10).str("\n");
     };
-    line("Arena 0:\nsystem bytes    ", arena);
-    line("in use bytes    ", used);
+    line("Arena 0:\nsystem bytes    ", now.mapped.saturating_sub(now.large_bytes) as u64);
+    line("in use bytes    ", now.allocated.saturating_sub(now.large_bytes) as u64);
     line("Total (incl. mmap):\nsystem bytes    ", now.mapped as u64);
     line("in use bytes    ", now.allocated as u64);
-    line("mmap regions now", now.large_live);
-    line("mmap bytes now  ", now.large_bytes as u64);
+    line("max mmap regions", now.large_peak);
+    line("max mmap bytes  ", now.large_peak_bytes as u64);
     text.flush();
-    raw::print_stats();
+    // SAFETY: as above.
+    unsafe { pthread_setcancelstate(was, &raw mut was) };
 }
+
+unsafe extern "C" {
+    static mut stderr: *mut libc::FILE;
+    fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
+}
+
+/// glibc's and musl's `PTHREAD_CANCEL_DISABLE`.
+const CANCEL_DISABLE: c_int = 1;
 
 /// Writes the state as XML to `stream`, in glibc's shape. Returns 0; `EINVAL` if `options` is not 0;
 /// -1 if the stream does not take it.

@@ -97,7 +97,7 @@ impl<O: Os> Allocator<O> {
             let now = self.os.now_ms() as u32;
             let purge = self
                 .with_pages(node, |pages| {
-                    pages.figures.large_bytes = pages.figures.large_bytes - (*span).size + usable;
+                    pages.figures.resize_large((*span).size, usable);
                     // Without a descriptor for the tail, the block keeps it.
                     if new < old && !pages.needs_meta() {
                         (*span).slices = new as u32;

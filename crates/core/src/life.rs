@@ -3,6 +3,7 @@
 use crate::addr::addr;
 use crate::allocator::Allocator;
 use crate::heap::{Heap, Role};
+use crate::lock::InChild;
 use crate::os::Os;
 use crate::sync::atomic::Ordering;
 use core::ptr::null_mut;
@@ -190,58 +191,60 @@ impl<O: Os> Allocator<O> {
     /// Before a fork: closes the nodes' locks, in order, so that what they guard is whole in the
     /// child. A lock that this thread holds already (the fork comes from a signal handler that
     /// interrupted it) is left as it is.
-    ///
-    /// Threads in another fork's handlers wait here for each other; a holder that was interrupted
-    /// never waits, since no thread holds one of these locks and asks for another.
     pub fn fork_prepare(&self) {
         let thread = self.os.thread();
-        self.for_each_node(|_, node| {
-            if let Some(stores) = node.lock(&self.os, thread) {
-                stores.keep();
-                node.closed_for_fork(true);
-            }
-        });
+        self.for_each_node(|_, node| node.raw_lock().hold_for_fork(&self.os, thread));
     }
 
     /// After a fork, in the parent: opens what [`fork_prepare`](Self::fork_prepare) closed.
     pub fn fork_parent(&self) {
-        self.for_each_node(|_, node| {
-            if node.closed_for_fork(false) {
-                node.raw_lock().open(&self.os);
-            }
-        });
+        let thread = self.os.thread();
+        self.for_each_node(|_, node| node.raw_lock().end_fork(&self.os, thread));
     }
 
     /// After a fork, in the child: opens the locks, and parks the heaps of the threads that are not
-    /// here any more. A heap whose thread was in the middle of a slow path is buried: its blocks
-    /// stay valid, its free memory is lost to the child.
+    /// here any more.
+    ///
+    /// A heap whose thread was in the middle of a slow path is buried: its blocks stay valid, its free
+    /// memory is lost to the child. Where a thread was inside the lock, the node's stores begin anew:
+    /// spans stay valid, free runs are lost (and shared with the parent, so they cost no memory).
     ///
     /// # Safety
     /// The process has this one thread; `own` is its heap.
     pub unsafe fn fork_child(&self, own: *mut Heap) {
         self.purger.store(0, Ordering::Relaxed);
         let late = self.late.load(Ordering::Relaxed);
-        let mut interrupted = false;
-        self.for_each_node(|_, node| {
-            if !node.closed_for_fork(false) {
-                // The forking thread itself is in the middle of the stores, and goes on there.
-                interrupted = true;
-            }
-        });
-        // SAFETY: alone in the process.
+        let thread = self.os.thread();
+        let (mut mine, mut torn) = (false, 0u64);
+        // SAFETY: alone in the process; a node whose lock is not ours is nobody's.
         unsafe {
+            self.for_each_node(|index, node| match node.raw_lock().in_child(thread) {
+                InChild::Whole => {}
+                InChild::Mine => mine = true,
+                InChild::Torn => {
+                    let stores = node.alone();
+                    stores.pages.begin_anew();
+                    stores.pool.begin_anew(stores.pages.generation());
+                    torn |= 1 << index;
+                }
+            });
             self.for_each_heap(|heap| {
                 let tenure = &(*heap).tenure;
+                let pool = &mut self.node((*heap).node as usize).alone().pool;
+                let thread = (*heap).role == Role::Thread && heap != late;
+                if tenure.is_parked() && thread && torn >> (*heap).node & 1 == 1 {
+                    pool.park(heap, false);
+                }
                 if heap == own || tenure.is_dead() || tenure.is_parked() {
                     return;
                 }
-                let idle = tenure.is_owned() && !Heap::is_unsettled(heap) && (*heap).role == Role::Thread;
-                if idle && heap != late && !interrupted {
+                let settled = !Heap::is_unsettled(heap);
+                if settled && thread && tenure.is_owned() && !mine {
                     tenure.orphaned_by_fork();
-                    self.node((*heap).node as usize).alone().pool.park(heap, false);
+                    pool.park(heap, false);
                     self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
-                } else if (*heap).role == Role::User && !Heap::is_unsettled(heap) {
-                    // Between entering and leaving, but not in its lists.
+                } else if settled && !thread {
+                    // Entered, but its lists are whole.
                     tenure.orphaned_by_fork();
                 } else {
                     tenure.bury();
@@ -250,12 +253,9 @@ impl<O: Os> Allocator<O> {
                     }
                 }
             });
-            self.for_each_node(|_, node| {
-                if !interrupted {
-                    node.alone().pool.drop_dead();
-                    node.raw_lock().reset();
-                }
-            });
+            if !mine {
+                self.for_each_node(|_, node| node.alone().pool.drop_dead());
+            }
         }
     }
 

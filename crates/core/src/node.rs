@@ -7,7 +7,6 @@ use crate::lock::{Guard, Lock};
 use crate::node_pool::NodePool;
 use crate::os::Os;
 use crate::page_heap::PageHeap;
-use crate::sync::atomic::{AtomicBool, Ordering};
 use core::cell::UnsafeCell;
 
 /// What the lock guards.
@@ -24,8 +23,6 @@ pub struct Stores {
 #[repr(align(128))]
 pub struct Node {
     lock: Lock,
-    /// The lock is held by a fork's handlers.
-    forking: AtomicBool,
     stores: UnsafeCell<Stores>,
 }
 
@@ -37,7 +34,6 @@ impl Node {
     pub const fn new() -> Self {
         Self {
             lock: Lock::new(),
-            forking: AtomicBool::new(false),
             stores: UnsafeCell::new(Stores { pool: NodePool::new(), pages: PageHeap::new() }),
         }
     }
@@ -47,12 +43,7 @@ impl Node {
     #[inline]
     pub fn lock<'a, O: Os>(&'a self, os: &'a O, thread: usize) -> Option<Locked<'a, O>> {
         let guard = self.lock.acquire(os, thread)?;
-        Some(Locked { stores: self.stores.get(), guard })
-    }
-
-    /// Sets whether a fork's handlers hold the lock; returns what it was. Called by its holder.
-    pub fn closed_for_fork(&self, closed: bool) -> bool {
-        self.forking.swap(closed, Ordering::Relaxed)
+        Some(Locked { stores: self.stores.get(), _guard: guard })
     }
 
     /// The bare lock, for the fork handlers.
@@ -81,14 +72,7 @@ impl Default for Node {
 #[derive(Debug)]
 pub struct Locked<'a, O: Os> {
     stores: *mut Stores,
-    guard: Guard<'a, O>,
-}
-
-impl<O: Os> Locked<'_, O> {
-    /// Leaves the lock closed: the fork handlers open it.
-    pub fn keep(self) {
-        self.guard.keep();
-    }
+    _guard: Guard<'a, O>,
 }
 
 impl<O: Os> core::ops::Deref for Locked<'_, O> {

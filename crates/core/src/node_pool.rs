@@ -23,6 +23,7 @@ pub struct NodePool {
     full: SpanList,
     /// How many of both.
     pub orphan_count: u64,
+    generation: u32,
 }
 
 impl NodePool {
@@ -35,6 +36,7 @@ impl NodePool {
             orphans: [SpanList::EMPTY; CLASSES],
             full: SpanList::EMPTY,
             orphan_count: 0,
+            generation: 0,
         }
     }
 
@@ -79,6 +81,12 @@ impl NodePool {
         heap
     }
 
+    /// In a fork's child, when a thread was inside the lock: forgets the orphans, which are found again
+    /// by frees of their blocks, and the parked heaps, whose lists may be torn with the pool's.
+    pub fn begin_anew(&mut self, generation: u32) {
+        *self = Self { generation, ..Self::new() };
+    }
+
     /// In a fork's child: takes dead heaps out of the lists.
     pub fn drop_dead(&mut self) {
         for list in [&mut self.parked, &mut self.vacant] {
@@ -115,6 +123,7 @@ impl NodePool {
             (*span).list = &raw mut (*span).free;
             let has_blocks = !(*span).free.is_null() || (*span).carved < (*span).capacity;
             (*span).place = if has_blocks { Place::Orphan } else { Place::OrphanFull };
+            (*span).generation = self.generation;
             self.list_of(span).push_back(span);
             // Release pairs with the lock's Acquire of whoever claims it.
             (*span).owner.store(OWNER_ORPHAN, Ordering::Release);
@@ -176,6 +185,7 @@ impl NodePool {
             if (*span).place == Place::OrphanFull {
                 self.list_of(span).remove(span);
                 (*span).place = Place::Orphan;
+                (*span).generation = self.generation;
                 self.list_of(span).push_back(span);
             }
             false
@@ -194,12 +204,15 @@ impl NodePool {
     unsafe fn remove(&mut self, span: *mut Span, owner: usize) {
         // SAFETY: an orphan of the pool.
         unsafe {
-            self.list_of(span).remove(span);
+            // One of an earlier generation is an orphan in no list.
+            if (*span).generation == self.generation {
+                self.list_of(span).remove(span);
+                self.orphan_count -= 1;
+            }
             (*span).place = Place::None;
             // Release: whoever reads the new owner and delivers to it sees its heap initialised.
             (*span).owner.store(owner, Ordering::Release);
         }
-        self.orphan_count -= 1;
     }
 }
 

@@ -71,8 +71,8 @@ pub unsafe trait Os: Sync + 'static {
     /// Milliseconds of a monotonic clock; coarse (a few ms) is fine. No system call where possible.
     fn now_ms(&self) -> u64;
 
-    /// A number that tells the calling thread from every other living one; never 0. The same in a
-    /// fork's child for the thread that forked. No system call.
+    /// A number that tells the calling thread from every other living one: a multiple of 4, never 0.
+    /// The same in a fork's child for the thread that forked. No system call.
     fn thread(&self) -> usize;
 
     /// Index of the NUMA node the calling thread runs on, below [`nodes`](Os::nodes).

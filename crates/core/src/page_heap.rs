@@ -66,6 +66,32 @@ pub struct PageFigures {
     pub large_bytes: usize,
     /// Large allocations since start.
     pub large_allocs: u64,
+    /// Highest `large_live`.
+    pub large_peak: u64,
+    /// Highest `large_bytes`.
+    pub large_peak_bytes: usize,
+}
+
+impl PageFigures {
+    /// A large block of `bytes` bytes more.
+    pub fn add_large(&mut self, bytes: usize) {
+        self.large_live += 1;
+        self.large_allocs += 1;
+        self.large_peak = self.large_peak.max(self.large_live);
+        self.resize_large(0, bytes);
+    }
+
+    /// One of `bytes` bytes less.
+    pub fn remove_large(&mut self, bytes: usize) {
+        self.large_live -= 1;
+        self.large_bytes -= bytes;
+    }
+
+    /// One grew or shrank.
+    pub fn resize_large(&mut self, old: usize, new: usize) {
+        self.large_bytes = self.large_bytes - old + new;
+        self.large_peak_bytes = self.large_peak_bytes.max(self.large_bytes);
+    }
 }
 
 /// The page heap of one node; see the module. All zero when empty.
@@ -79,6 +105,7 @@ pub struct PageHeap {
     meta_next: usize,
     meta_end: usize,
     node: u8,
+    generation: u32,
     /// Figures, kept as things happen.
     pub figures: PageFigures,
 }
@@ -104,6 +131,7 @@ impl PageHeap {
             meta_next: 0,
             meta_end: 0,
             node: 0,
+            generation: 0,
             figures: PageFigures {
                 mapped: 0,
                 active: 0,
@@ -116,6 +144,8 @@ impl PageHeap {
                 large_live: 0,
                 large_bytes: 0,
                 large_allocs: 0,
+                large_peak: 0,
+                large_peak_bytes: 0,
             },
         }
     }
@@ -123,6 +153,20 @@ impl PageHeap {
     /// Says which node this page heap is of; before first use.
     pub fn set_node(&mut self, node: u8) {
         self.node = node;
+    }
+
+    /// Which stores these are: counts [`begin_anew`](Self::begin_anew).
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// In a fork's child, when a thread was inside the lock: forgets all free runs and descriptors,
+    /// which may be torn. They are never joined or listed again; what is in spans stays.
+    pub fn begin_anew(&mut self) {
+        let Self { node, generation, mut figures, .. } = *self;
+        figures.active = figures.active.min(figures.mapped);
+        figures.dirty = 0;
+        *self = Self { node, generation: generation + 1, figures, ..Self::new() };
     }
 
     // Metadata.
@@ -258,12 +302,7 @@ impl PageHeap {
         // SAFETY: descriptors are readable for ever; the node is fixed, the rest is under our lock
         // when the node is ours.
         unsafe {
-            if directory.is_foreign(run)
-                || (*run).node != self.node
-                || (*run).kind != Kind::Free
-                || (*run).start != address
-                || ((*run).slices as usize) < slices
-            {
+            if !self.is_free(directory, run) || (*run).start != address || ((*run).slices as usize) < slices {
                 return false;
             }
             self.carve(directory, run, address, slices);
@@ -337,7 +376,7 @@ impl PageHeap {
             // SAFETY: descriptors are readable for ever; `node` never changes, and under its lock
             // `kind` does not either.
             unsafe {
-                if directory.is_foreign(run) || (*run).node != self.node || (*run).kind != Kind::Free {
+                if !self.is_free(directory, run) {
                     continue;
                 }
                 if (*run).dirty > 0 && (dirty == 0 || older((*run).stamp, stamp)) {
@@ -356,6 +395,18 @@ impl PageHeap {
         }
         // SAFETY: the joined range.
         unsafe { self.place(directory, own, start, slices, dirty, stamp) };
+    }
+
+    /// True for a free run of this page heap. `node` of a descriptor never changes, and under its node's
+    /// lock its `kind` does not either.
+    unsafe fn is_free(&self, directory: &Directory, run: *mut Span) -> bool {
+        // SAFETY: descriptors are readable for ever.
+        unsafe {
+            !directory.is_foreign(run)
+                && (*run).node == self.node
+                && (*run).kind == Kind::Free
+                && (*run).generation == self.generation
+        }
     }
 
     /// Files a free run under its size and, if dirty, its age. `run`: its descriptor, or null.
@@ -377,6 +428,7 @@ impl PageHeap {
         // SAFETY: our descriptor and range.
         unsafe {
             (*run).kind = Kind::Free;
+            (*run).generation = self.generation;
             (*run).place = Place::None;
             (*run).owner.store(OWNER_NONE, Ordering::Relaxed);
             (*run).start = start;

@@ -49,10 +49,7 @@ impl<O: Os> Allocator<O> {
                         let entries = if (*span).kind == Kind::Large { 1 } else { slices };
                         self.directory.set_range((*span).start, entries, span);
                         if (*span).kind == Kind::Large {
-                            let figures = &mut stores.pages.figures;
-                            figures.large_live += 1;
-                            figures.large_allocs += 1;
-                            figures.large_bytes += (*span).size;
+                            stores.pages.figures.add_large((*span).size);
                         }
                     }
                     return span;
@@ -126,8 +123,7 @@ impl<O: Os> Allocator<O> {
             // which is the least of its troubles.
             let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return };
             if large {
-                stores.pages.figures.large_live -= 1;
-                stores.pages.figures.large_bytes -= (*span).size;
+                stores.pages.figures.remove_large((*span).size);
             }
             stores.pages.drop_descriptor(span);
             if gone {

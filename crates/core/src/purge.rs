@@ -24,8 +24,6 @@ use crate::page_heap::{PageHeap, older};
 use crate::sync::atomic::Ordering;
 use core::ptr::NonNull;
 
-/// The purge thread's number in the lock: no thread has this address.
-const PURGER: usize = 2;
 /// A run of at least so many slices that is purged whole is unmapped: its address space and its
 /// commit charge go back too.
 const UNMAP: usize = 512;
@@ -199,14 +197,14 @@ impl<O: Os> Allocator<O> {
         let dirty_left = || {
             let mut left = false;
             self.for_each_node(|_, node| {
-                if let Some(stores) = node.lock(&self.os, PURGER) {
+                if let Some(stores) = node.lock(&self.os, self.os.thread()) {
                     left |= stores.pages.figures.dirty > 0;
                 }
             });
             left
         };
         self.for_each_node(|index, _| {
-            self.purge(index, now, PURGER, |_| 0);
+            self.purge(index, now, self.os.thread(), |_| 0);
         });
         if !dirty_left() {
             // Whoever frees from here on sees 0 and starts another thread; what was freed just

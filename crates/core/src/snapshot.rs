@@ -33,6 +33,8 @@ impl<O: Os> Allocator<O> {
             out.large_live += pages.large_live;
             out.large_bytes += pages.large_bytes;
             out.large_allocs += pages.large_allocs;
+            out.large_peak += pages.large_peak;
+            out.large_peak_bytes += pages.large_peak_bytes;
             out.parked += stores.pool.parked_count;
             out.orphans += stores.pool.orphan_count;
         });

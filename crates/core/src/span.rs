@@ -137,6 +137,9 @@ pub struct Span {
     pub stamp: u32,
     /// Dirty slices of a free run; of a small span, 1 if it was made from memory that was not zero.
     pub dirty: u32,
+    /// Generation of the stores whose list the span is in (see
+    /// [`PageHeap::begin_anew`](crate::page_heap::PageHeap::begin_anew)).
+    pub generation: u32,
 }
 
 // SAFETY: descriptors are reached through raw pointers; the module says who may touch which field.
@@ -167,6 +170,7 @@ macro_rules! foreign {
             older: null_mut(),
             stamp: 0,
             dirty: 0,
+            generation: 0,
         }
     };
 }

@@ -52,6 +52,10 @@ pub struct Snapshot {
     pub large_bytes: usize,
     /// Large allocations since start (always counted).
     pub large_allocs: u64,
+    /// Highest `large_live` so far.
+    pub large_peak: u64,
+    /// Highest `large_bytes` so far.
+    pub large_peak_bytes: usize,
     /// Heaps of living threads and first-class heaps.
     pub heaps: u64,
     /// Heaps of threads that left, waiting for the next thread.
@@ -79,6 +83,8 @@ impl Snapshot {
         large_live: 0,
         large_bytes: 0,
         large_allocs: 0,
+        large_peak: 0,
+        large_peak_bytes: 0,
         heaps: 0,
         parked: 0,
         orphans: 0,

@@ -67,12 +67,7 @@ pub use native::detect_nodes;
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64"))]
 #[path = "slot/x86_64.rs"]
 mod slot;
-#[cfg(all(
-    target_os = "linux",
-    target_arch = "aarch64",
-    target_pointer_width = "64",
-    target_endian = "little"
-))]
+#[cfg(all(target_os = "linux", target_arch = "aarch64", target_pointer_width = "64", target_endian = "little"))]
 #[path = "slot/aarch64.rs"]
 mod slot;
 #[cfg(not(all(

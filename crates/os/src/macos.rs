@@ -195,8 +195,7 @@ pub(crate) fn file_open(path: &CStr, access: Access) -> Option<File> {
         Access::Append => libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND,
     };
     // SAFETY: the path ends with a NUL.
-    let file =
-        preserve(|| unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, 0o666 as libc::c_uint) });
+    let file = preserve(|| unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC, 0o666 as libc::c_uint) });
     (file >= 0).then_some(file)
 }
 
@@ -245,8 +244,8 @@ pub(crate) fn resident() -> Option<Resident> {
     let usage = unsafe { usage.assume_init() };
 
     let mut info = core::mem::MaybeUninit::<libc::mach_task_basic_info>::zeroed();
-    let mut count = (size_of::<libc::mach_task_basic_info>() / size_of::<libc::natural_t>())
-        as libc::mach_msg_type_number_t;
+    let mut count =
+        (size_of::<libc::mach_task_basic_info>() / size_of::<libc::natural_t>()) as libc::mach_msg_type_number_t;
     // SAFETY: the kernel writes at most `count` words.
     let result = unsafe {
         #[allow(deprecated, reason = "libc points at another crate; one function is not worth it")]

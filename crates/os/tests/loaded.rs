@@ -64,8 +64,7 @@ fn fork_and_wait() {
 
 #[test]
 fn a_preloaded_library_has_its_slot_before_the_program_starts() {
-    let run =
-        Command::new("/bin/true").env("LD_PRELOAD", probe()).env("STRATALLOC_PROBE", "1").output().unwrap();
+    let run = Command::new("/bin/true").env("LD_PRELOAD", probe()).env("STRATALLOC_PROBE", "1").output().unwrap();
     assert!(run.status.success());
     assert_eq!(String::from_utf8_lossy(&run.stderr), "probe works\n");
 }

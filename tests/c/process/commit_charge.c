@@ -66,7 +66,7 @@ int main(int argc, char **argv) {
     }
     errno = 0;
     CHECK(malloc(hide_size(1ul << 46)) == NULL && errno == ENOMEM, "64 TiB");
-    printf("mode %ld: charged %ld KiB at start, %ld KiB with %ld KiB allocated\n", mode, start, full, total / 1024);
+    printf("mode %ld charged %ld KiB at start, %ld KiB with %ld KiB allocated\n", mode, start, full, total / 1024);
     CHECK(start <= allowed + 10240, "charged %ld KiB at start", start);
     CHECK(full - start <= total / 1024 * 3 / 2 + allowed, "charged %ld KiB for %ld", full - start, total / 1024);
     return 0;

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 
 #define THREADS 4
-#define RUN 512 /* blocks freed or kept together when a share is kept */
+#define RUN 16384 /* blocks freed or kept together when a share is kept: some spans of each class */
 
 static const char *kind;
 static size_t share;

@@ -6,10 +6,11 @@ use std::path::Path;
 use stratalloc_tests::tools::{Folder, preloadable};
 use stratalloc_tests::{Run, on_libc, on_library};
 
-/// A C file of some 3000 functions with loops, switches, structs and floating point.
+/// A C file of some 1000 functions with loops, switches, structs and floating point.
 fn large_c_file() -> String {
-    let mut text = String::from("#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <math.h>\n");
-    for n in 0..3000u32 {
+    let mut text =
+        String::from("#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <math.h>\n");
+    for n in 0..500u32 {
         let (a, b, c) = (n * 7919 % 1000 + 1, n * 104_729 % 77 + 2, n * 31 % 13 + 1);
         write!(
             text,

@@ -27,7 +27,8 @@ fn life_of_a_repository(git: impl Fn() -> Run, folder: &Path) -> String {
     run(&repository, &["init", "--quiet", "--initial-branch=main"], 0);
     for number in 0..25u32 {
         for file in 0..40u32 {
-            let lines = (0..50 + file * 5).map(|line| format!("{}\n", line * (file + 1) * (number / (file % 5 + 1) + 1) % 1009));
+            let lines = (0..50 + file * 5)
+                .map(|line| format!("{}\n", line * (file + 1) * (number / (file % 5 + 1) + 1) % 1009));
             fs::write(repository.join(format!("file{file}")), lines.collect::<String>()).expect("a file");
         }
         run(&repository, &["add", "."], number);

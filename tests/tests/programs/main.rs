@@ -18,7 +18,10 @@ fn same(program: &Path, prepare: impl Fn(Run, &str) -> Run) -> [Outcome; 2] {
     assert!(!libc.stdout.is_empty(), "prints nothing to compare: {libc}");
     let ours = prepare(on_library(program), "library").outcome();
     assert!(ours.status.success() && !ours.timed_out, "{ours}");
-    assert!(ours.stdout == libc.stdout, "the outputs differ\non the C library's malloc: {libc}\non the library: {ours}");
+    assert!(
+        ours.stdout == libc.stdout,
+        "the outputs differ\non the C library's malloc: {libc}\non the library: {ours}"
+    );
     assert_eq!(ours.err(), libc.err(), "the messages differ");
     [libc, ours]
 }

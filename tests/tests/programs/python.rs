@@ -23,7 +23,11 @@ fn interpreter() -> &'static (PathBuf, bool) {
             let outcome = on_libc(&python).args(["-c", script]).outcome();
             if outcome.status.success() {
                 let real = PathBuf::from(outcome.out().trim());
-                let fork = on_libc(&real).args(["-c", "import test.test_multiprocessing_fork"]).outcome().status.success();
+                let fork = on_libc(&real)
+                    .args(["-c", "import test.test_multiprocessing_fork"])
+                    .outcome()
+                    .status
+                    .success();
                 found.push((real, fork));
             }
         }

@@ -56,7 +56,12 @@ impl Server {
     /// The process that serves must be on the library when one is expected.
     fn runs_on(&self, library: &Path) {
         let info = self.cli(&["info", "server"]);
-        let id = info.lines().find_map(|line| line.strip_prefix("process_id:")).expect("a process id").trim().to_owned();
+        let id = info
+            .lines()
+            .find_map(|line| line.strip_prefix("process_id:"))
+            .expect("a process id")
+            .trim()
+            .to_owned();
         let maps = std::fs::read_to_string(format!("/proc/{id}/maps")).expect("the server's mappings");
         assert!(maps.contains(&library.display().to_string()), "the server does not run on the library");
     }

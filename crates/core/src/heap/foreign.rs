@@ -301,7 +301,7 @@ impl<O: Os> Allocator<O> {
                     (*span).countdown -= count;
                     if (*span).countdown == 0 {
                         self.unfile(heap, span);
-                        self.file(heap, span, 0);
+                        self.retire_or_use(heap, span);
                     }
                 }
             }

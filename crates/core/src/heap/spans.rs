@@ -159,7 +159,7 @@ impl<O: Os> Allocator<O> {
                 Place::Available => {
                     (*heap).available[(*span).class as usize].remove(span);
                     if self.check_empty(heap, span) {
-                        self.file(heap, span, 0);
+                        self.retire_or_use(heap, span);
                     }
                     // Else the span is left alone for ever: who knows which of its blocks are in use.
                 }
@@ -172,6 +172,27 @@ impl<O: Os> Allocator<O> {
             }
             if (*heap).tenure.has_pending() {
                 self.collect_pending(heap);
+            }
+        }
+    }
+
+    /// An available span has become empty. Where the current span of the class has no free block at
+    /// hand, the two change places, so that memory in use is used again before fresh pages are.
+    ///
+    /// # Safety
+    /// The caller has the tenure of the heap that owns the span; the span is in no list.
+    pub(super) unsafe fn retire_or_use(&self, heap: *mut Heap, span: *mut Span) {
+        // SAFETY: the caller's heap and span.
+        unsafe {
+            let class = (*span).class as usize;
+            let current = (*heap).current[class];
+            let idle = (*heap).lists[class].is_null() && !(*heap).counting;
+            if idle && !current.is_null() {
+                self.unfile(heap, current);
+                self.file(heap, current, (*current).carved);
+                self.make_current(heap, span);
+            } else {
+                self.file(heap, span, 0);
             }
         }
     }

@@ -33,23 +33,51 @@ const LATE: usize = THREADS + USERS;
 /// One step. `heap` and `block` are taken modulo what there is.
 #[derive(Clone, Debug)]
 pub enum Op {
-    Alloc { heap: usize, size: usize, align: usize, zeroed: bool },
-    Realloc { heap: usize, block: usize, size: usize },
-    Dealloc { heap: usize, block: usize },
+    Alloc {
+        heap: usize,
+        size: usize,
+        align: usize,
+        zeroed: bool,
+    },
+    Realloc {
+        heap: usize,
+        block: usize,
+        size: usize,
+    },
+    Dealloc {
+        heap: usize,
+        block: usize,
+    },
     /// Frees every `step`-th block through `heap`.
-    DeallocMany { heap: usize, step: usize },
+    DeallocMany {
+        heap: usize,
+        step: usize,
+    },
     /// The thread leaves: its heap is parked.
-    Leave { heap: usize },
+    Leave {
+        heap: usize,
+    },
     /// The thread's heap gives back what it does not use.
-    Settle { heap: usize },
+    Settle {
+        heap: usize,
+    },
     /// A first-class heap is destroyed, blocks and all.
-    Destroy { heap: usize },
+    Destroy {
+        heap: usize,
+    },
     /// Allocations of the heap are counted from here on.
-    Count { heap: usize },
+    Count {
+        heap: usize,
+    },
     /// `trim` or, with a heap, `trim_all`.
-    Trim { heap: Option<usize>, keep: usize },
+    Trim {
+        heap: Option<usize>,
+        keep: usize,
+    },
     /// Time passes; the purge thread, if there is one, has its turn.
-    Pass { ms: u64 },
+    Pass {
+        ms: u64,
+    },
 }
 
 #[derive(Debug)]

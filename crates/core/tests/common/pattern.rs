@@ -4,7 +4,8 @@
 const CHUNK: usize = 256;
 
 fn byte(id: u64, chunk: usize) -> u8 {
-    (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (chunk as u64).wrapping_mul(0xD6E8_FEB8_6659_FD93)).rotate_left(29) as u8
+    (id.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (chunk as u64).wrapping_mul(0xD6E8_FEB8_6659_FD93)).rotate_left(29)
+        as u8
 }
 
 /// Fills `len` bytes at `start` with the pattern of `id`.

@@ -162,8 +162,7 @@ pub(super) unsafe fn signal_mask(how: c_int, mask: u64) -> Result<u64, Errno> {
 
 /// Opens a file, closed on exec.
 pub(super) fn open(path: &CStr, flags: c_int) -> Result<c_int, Errno> {
-    let args =
-        [libc::AT_FDCWD as usize, path.as_ptr() as usize, (flags | libc::O_CLOEXEC) as usize, 0o666, 0, 0];
+    let args = [libc::AT_FDCWD as usize, path.as_ptr() as usize, (flags | libc::O_CLOEXEC) as usize, 0o666, 0, 0];
     // SAFETY: the path ends with a NUL and the kernel only reads it.
     unsafe { call6(libc::SYS_openat, args) }.map(|fd| fd as c_int)
 }

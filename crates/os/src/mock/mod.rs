@@ -251,10 +251,7 @@ impl Mock {
 
 impl core::fmt::Debug for Mock {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Mock")
-            .field("page", &self.0.page)
-            .field("mapped", &self.mapped())
-            .finish_non_exhaustive()
+        f.debug_struct("Mock").field("page", &self.0.page).field("mapped", &self.mapped()).finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,416 @@
+//! The page heap by itself, over addresses that nobody maps: it never touches a slice.
+#![cfg(not(loom))]
+
+mod common;
+
+use common::random::{Random, seed};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ops::Deref;
+use stratalloc_core::class::SLICE;
+use stratalloc_core::directory::{Bit, Directory, WINDOW_BYTES, Window};
+use stratalloc_core::page_heap::{PageHeap, Take};
+use stratalloc_core::span::{Kind, Span};
+
+/// In the middle of a window.
+const BASE: usize = 0x7_8000_0000;
+
+/// Zeroed memory that is given back at the end.
+struct Zeroed<T>(*mut T, Layout);
+
+impl<T> Zeroed<T> {
+    fn new(bytes: usize) -> Self {
+        let layout = Layout::from_size_align(bytes, 4096).unwrap();
+        // SAFETY: the size is not 0.
+        let memory = unsafe { alloc_zeroed(layout) };
+        assert!(!memory.is_null());
+        Self(memory.cast(), layout)
+    }
+}
+
+impl<T> Deref for Zeroed<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: the types used here are valid when all zero.
+        unsafe { &*self.0 }
+    }
+}
+
+impl<T> Drop for Zeroed<T> {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout.
+        unsafe { dealloc(self.0.cast(), self.1) };
+    }
+}
+
+struct Rig {
+    pages: PageHeap,
+    directory: Zeroed<Directory>,
+    tables: Vec<Zeroed<Window>>,
+    _meta: Zeroed<u8>,
+}
+
+impl Rig {
+    /// A page heap with metadata and a region of so many slices at [`BASE`].
+    fn new(slices: usize) -> Self {
+        let meta = Zeroed::new(4 << 20);
+        let mut rig = Rig {
+            pages: PageHeap::new(),
+            directory: Zeroed::new(size_of::<Directory>()),
+            tables: Vec::new(),
+            _meta: meta,
+        };
+        // SAFETY: ours, aligned, kept to the end.
+        unsafe { rig.pages.add_meta(rig._meta.0.addr(), 4 << 20) };
+        rig._meta.0.expose_provenance();
+        rig.add_region(BASE, slices);
+        rig
+    }
+
+    fn add_region(&mut self, start: usize, slices: usize) {
+        for address in [start, start + slices * SLICE - 1] {
+            if self.directory.window(address).is_null() {
+                let table = Zeroed::new(WINDOW_BYTES);
+                // SAFETY: ours, zeroed, kept to the end.
+                assert!(unsafe { self.directory.install(address, table.0) });
+                self.tables.push(table);
+            }
+        }
+        // SAFETY: nobody's; its windows are installed.
+        unsafe { self.pages.add_region(&self.directory, start, slices) };
+    }
+
+    /// Takes slices as `alloc_span` does; the slice index in the first region, and whether it is zero.
+    fn take(&mut self, slices: usize, align: usize) -> Option<(*mut Span, usize, bool)> {
+        match self.pages.take(&self.directory, slices, align) {
+            Take::Run(span, zero) => {
+                // SAFETY: ours until `put`.
+                unsafe {
+                    assert_eq!((*span).slices as usize, slices);
+                    (*span).kind = Kind::Small;
+                    self.directory.set_range((*span).start, slices, span);
+                    Some((span, (*span).start.wrapping_sub(BASE) / SLICE, zero))
+                }
+            }
+            Take::NeedRegion => None,
+            Take::NeedMeta => panic!("metadata is short"),
+        }
+    }
+
+    fn at(&mut self, slices: usize) -> usize {
+        self.take(slices, 1).expect("slices").1
+    }
+
+    /// Gives slices back, of which the first `touched` are dirty.
+    fn put(&mut self, index: usize, touched: usize, now: u32) {
+        let start = BASE + index * SLICE;
+        let span = self.directory.find(start);
+        // SAFETY: taken before, not used after.
+        unsafe {
+            assert!((*span).kind == Kind::Small && (*span).start == start);
+            let slices = (*span).slices as usize;
+            self.pages.drop_descriptor(span);
+            self.pages.put(&self.directory, start, slices, slices, touched, now);
+        }
+    }
+
+    /// The free run that begins at a slice: its slices and how many of them are dirty.
+    fn run(&self, index: usize) -> Option<(usize, usize)> {
+        let start = BASE + index * SLICE;
+        // SAFETY: descriptors are readable as long as the metadata.
+        let span = unsafe { &*self.directory.find(start) };
+        (span.kind == Kind::Free && span.start == start).then_some((span.slices as usize, span.dirty as usize))
+    }
+}
+
+#[test]
+fn the_shortest_run_that_is_long_enough_is_taken() {
+    let mut rig = Rig::new(200);
+    let lengths = [8, 1, 4, 1, 16, 1, 70, 1, 90, 1];
+    let starts = lengths.map(|slices| rig.at(slices));
+    for (start, slices) in starts.into_iter().zip(lengths) {
+        if slices > 1 {
+            rig.put(start, 0, 0);
+        }
+    }
+    assert_eq!(rig.at(4), starts[2]);
+    assert_eq!(rig.at(3), starts[9] + 1, "the rest of the region, 7 slices");
+    assert_eq!(rig.at(5), starts[0]);
+    assert_eq!(rig.at(12), starts[4]);
+    // 70 and 90 are in bins of several lengths.
+    assert_eq!(rig.at(80), starts[8]);
+    assert_eq!(rig.at(66), starts[6]);
+    assert!(rig.take(17, 1).is_none(), "no run is that long any more");
+}
+
+#[test]
+fn neighbours_are_joined_at_once() {
+    let mut rig = Rig::new(30);
+    let starts = [10, 5, 15].map(|slices| rig.at(slices));
+    assert_eq!(starts, [0, 10, 15]);
+    rig.put(0, 0, 1);
+    rig.put(15, 0, 2);
+    assert_eq!((rig.run(0), rig.run(15)), (Some((10, 0)), Some((15, 0))));
+    rig.put(10, 5, 3);
+    assert_eq!(rig.run(0), Some((30, 5)));
+    assert_eq!((rig.run(10), rig.run(15)), (None, None));
+    // Between its ends a run has no entries.
+    assert!((1..29).all(|slice| rig.directory.is_foreign(rig.directory.find(BASE + slice * SLICE))));
+    assert_eq!(rig.pages.figures.active, 0);
+}
+
+#[test]
+fn adjacent_regions_make_one_run_and_others_do_not() {
+    let mut rig = Rig::new(10);
+    rig.add_region(BASE + 10 * SLICE, 6);
+    assert_eq!(rig.run(0), Some((16, 0)));
+    rig.add_region(BASE + 17 * SLICE, 4);
+    assert_eq!((rig.run(0), rig.run(17)), (Some((16, 0)), Some((4, 0))));
+    // Over the end of a window.
+    let end = (BASE >> 32 << 32) + (1 << 32);
+    rig.add_region(end - 3 * SLICE, 3);
+    rig.add_region(end, 9);
+    assert_eq!(rig.run((end - BASE) / SLICE - 3), Some((12, 0)));
+    assert_eq!(rig.pages.figures.mapped, 10 + 6 + 4 + 12);
+}
+
+#[test]
+fn aligned_requests_leave_the_rest_usable() {
+    let mut rig = Rig::new(64);
+    let first = rig.at(1);
+    let (_, start, _) = rig.take(4, 16).unwrap();
+    assert_eq!((first, start), (0, 16));
+    assert_eq!((rig.run(1), rig.run(20)), (Some((15, 0)), Some((44, 0))));
+    assert_eq!(rig.at(15), 1);
+    // A run that is long enough only if it happens to be aligned is not taken.
+    assert!(rig.take(40, 16).is_none());
+    rig.put(16, 0, 0);
+    assert_eq!(rig.run(16), Some((48, 0)));
+}
+
+#[test]
+fn dirty_slices_are_remembered_one_by_one() {
+    let mut rig = Rig::new(8);
+    let (_, start, zero) = rig.take(8, 1).unwrap();
+    assert!(zero, "fresh memory");
+    rig.put(start, 3, 0);
+    assert_eq!((rig.run(0), rig.pages.figures.dirty), (Some((8, 3)), 3));
+    let (_, _, zero) = rig.take(2, 1).unwrap();
+    assert!(!zero);
+    assert_eq!((rig.run(2), rig.pages.figures.dirty), (Some((6, 1)), 1), "in a span nothing is dirty");
+    let (_, _, zero) = rig.take(2, 1).unwrap();
+    assert!(!zero, "one of the two is dirty");
+    let (_, _, zero) = rig.take(4, 1).unwrap();
+    assert!(zero, "never touched");
+    assert_eq!(rig.pages.figures.dirty, 0);
+    // SAFETY: the window is installed; one thread.
+    assert_eq!(unsafe { rig.directory.count(Bit::Dirty, BASE, 8) }, 0);
+    assert_eq!((rig.pages.figures.active, rig.pages.figures.peak_active, rig.pages.figures.peak_dirty), (8, 8, 8));
+}
+
+#[test]
+fn a_block_grows_into_the_free_run_behind_it_only() {
+    let mut rig = Rig::new(20);
+    let starts = [4, 4, 4].map(|slices| rig.at(slices));
+    rig.put(starts[1], 4, 0);
+    let behind = BASE + 4 * SLICE;
+    assert!(!rig.pages.take_at(&rig.directory, behind, 5), "too short");
+    assert!(!rig.pages.take_at(&rig.directory, behind + SLICE, 1), "inside a run");
+    assert!(!rig.pages.take_at(&rig.directory, BASE + 8 * SLICE, 1), "in use");
+    assert!(!rig.pages.take_at(&rig.directory, BASE + 20 * SLICE, 1), "not ours");
+    assert!(rig.pages.take_at(&rig.directory, behind, 3));
+    assert_eq!((rig.run(7), rig.pages.figures.active, rig.pages.figures.dirty), (Some((1, 1)), 11, 1));
+    assert!(rig.pages.take_at(&rig.directory, behind + 3 * SLICE, 1));
+    assert_eq!(rig.pages.figures.active, 12);
+}
+
+#[test]
+fn the_oldest_dirty_run_is_purged_first_and_joins_nobody_meanwhile() {
+    let mut rig = Rig::new(40);
+    let starts = [4, 1, 4, 1, 4, 1].map(|slices| rig.at(slices));
+    rig.put(starts[2], 4, 100);
+    rig.put(starts[0], 2, 300);
+    rig.put(starts[4], 4, 200);
+    assert_eq!(rig.pages.oldest_stamp(), Some(100));
+    let run = rig.pages.begin_purge(&rig.directory);
+    // SAFETY: the run is ours until `end_purge`.
+    unsafe {
+        assert_eq!(((*run).start, (*run).dirty, (*run).kind), (BASE + starts[2] * SLICE, 4, Kind::Purging));
+        assert_eq!(rig.directory.find((*run).start), run);
+        // Its neighbour is freed: they do not touch the run in hand.
+        rig.put(starts[1], 1, 400);
+        assert_eq!(rig.run(starts[0]), Some((5, 3)));
+        rig.pages.cleaned(&rig.directory, run, (*run).start + 2 * SLICE, 2);
+        assert_eq!(((*run).dirty, rig.pages.figures.dirty), (2, 2 + 3 + 4));
+        rig.pages.end_purge(&rig.directory, run, false, 500);
+    }
+    assert_eq!(rig.run(starts[0]), Some((9, 5)), "now they are one");
+    let oldest = rig.pages.begin_purge(&rig.directory);
+    // SAFETY: as above.
+    unsafe {
+        assert_eq!((*oldest).start, BASE + starts[4] * SLICE);
+        rig.pages.cleaned(&rig.directory, oldest, (*oldest).start, 4);
+        rig.pages.end_purge(&rig.directory, oldest, false, 500);
+    }
+    // The joined run keeps the age of its oldest part.
+    assert_eq!(rig.pages.oldest_stamp(), Some(300));
+}
+
+#[test]
+fn stamps_wrap() {
+    let mut rig = Rig::new(20);
+    let starts = [1; 6].map(|slices| rig.at(slices));
+    rig.put(starts[0], 1, u32::MAX - 10);
+    rig.put(starts[2], 1, 5);
+    rig.put(starts[4], 1, u32::MAX - 5);
+    for expected in [u32::MAX - 10, u32::MAX - 5, 5] {
+        assert_eq!(rig.pages.oldest_stamp(), Some(expected));
+        let run = rig.pages.begin_purge(&rig.directory);
+        // SAFETY: the run is ours until `end_purge`.
+        unsafe {
+            rig.pages.cleaned(&rig.directory, run, (*run).start, 1);
+            rig.pages.end_purge(&rig.directory, run, false, 6);
+        }
+    }
+    assert_eq!(rig.pages.oldest_stamp(), None);
+    assert!(rig.pages.begin_purge(&rig.directory).is_null());
+}
+
+#[test]
+fn released_runs_are_nobody_s() {
+    let mut rig = Rig::new(20);
+    rig.at(6);
+    let second = rig.at(4);
+    rig.put(0, 6, 0);
+    // SAFETY: the run is ours until `end_purge`, and "unmapped" in between.
+    unsafe {
+        let run = rig.pages.begin_release(&rig.directory, 1);
+        assert_eq!(((*run).start, (*run).slices), (BASE + 10 * SLICE, 10), "the longest");
+        rig.pages.end_purge(&rig.directory, run, true, 0);
+        assert!(rig.pages.begin_release(&rig.directory, 7).is_null());
+        let run = rig.pages.begin_release(&rig.directory, 6);
+        rig.pages.end_purge(&rig.directory, run, true, 0);
+    }
+    assert_eq!((rig.pages.figures.mapped, rig.pages.figures.dirty), (4, 0));
+    assert_eq!((rig.run(0), rig.run(10)), (None, None));
+    rig.put(second, 4, 0);
+    assert_eq!(rig.run(second), Some((4, 4)), "there is nobody to join");
+    let mut ours = 0;
+    rig.directory.for_each_slice(|_, _| {
+        ours += 1;
+        1
+    });
+    assert_eq!(ours, 4);
+}
+
+#[test]
+fn metadata_is_asked_for_before_it_runs_out() {
+    let meta = Zeroed::<u8>::new(8192);
+    let directory = Zeroed::<Directory>::new(size_of::<Directory>());
+    let mut pages = PageHeap::new();
+    assert!(pages.needs_meta());
+    assert!(matches!(pages.take(&directory, 1, 1), Take::NeedMeta));
+    assert!(pages.meta(16, 16).is_null() && pages.descriptor().is_null());
+    // SAFETY: ours, aligned, kept to the end.
+    unsafe { pages.add_meta(meta.0.expose_provenance(), 8192) };
+    assert!(!pages.needs_meta());
+    assert!(matches!(pages.take(&directory, 1, 1), Take::NeedRegion));
+    // A page that must be aligned leaves a gap, which becomes descriptors.
+    let first = pages.descriptor();
+    assert_eq!(first.addr(), meta.0.addr());
+    let page = pages.meta(4096, 4096);
+    assert_eq!(page.addr(), meta.0.addr() + 4096);
+    assert!(pages.meta(16, 16).is_null());
+    let mut descriptors = 1;
+    while !pages.needs_meta() {
+        let span = pages.descriptor();
+        assert!((meta.0.addr() + 128..meta.0.addr() + 4096).contains(&span.addr()));
+        descriptors += 1;
+    }
+    assert!((26..=32).contains(&descriptors), "{descriptors} descriptors in a page");
+    assert_eq!(pages.figures.metadata, 8192);
+}
+
+/// What the page heap should know of each slice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Slice {
+    Clean,
+    Dirty,
+    Used,
+}
+
+/// The invariants of the module's header, against a naive picture of all slices.
+fn check(rig: &Rig, picture: &[Slice]) {
+    let mut index = 0;
+    while index < picture.len() {
+        if picture[index] == Slice::Used {
+            index += 1;
+            continue;
+        }
+        let length = picture[index..].iter().take_while(|&&slice| slice != Slice::Used).count();
+        let dirty = picture[index..index + length].iter().filter(|&&slice| slice == Slice::Dirty).count();
+        assert_eq!(rig.run(index), Some((length, dirty)), "the run at {index}");
+        let last = rig.directory.find(BASE + (index + length - 1) * SLICE);
+        assert_eq!(last, rig.directory.find(BASE + index * SLICE));
+        index += length;
+    }
+    let count = |kind| picture.iter().filter(|&&slice| slice == kind).count();
+    let figures = &rig.pages.figures;
+    assert_eq!((figures.active, figures.dirty), (count(Slice::Used), count(Slice::Dirty)));
+}
+
+#[test]
+fn any_sequence_agrees_with_a_picture_of_all_slices() {
+    const SLICES: usize = 400;
+    let mut random = Random::new(seed("any_sequence_agrees_with_a_picture_of_all_slices"));
+    let mut rig = Rig::new(SLICES);
+    let mut picture = [Slice::Clean; SLICES];
+    let mut spans: Vec<(usize, usize)> = Vec::new();
+    for now in 0..20_000 {
+        match random.below(10) {
+            0..5 => {
+                let (slices, align) = (1 + random.size(6), 1 << random.below(4));
+                let longest = picture.split(|&slice| slice == Slice::Used).map(<[Slice]>::len).max();
+                match rig.take(slices, align) {
+                    Some((_, start, zero)) => {
+                        let range = &mut picture[start..start + slices];
+                        assert!(start.is_multiple_of(align) && !range.contains(&Slice::Used));
+                        assert_eq!(zero, !range.contains(&Slice::Dirty));
+                        range.fill(Slice::Used);
+                        spans.push((start, slices));
+                    }
+                    None => {
+                        assert!(longest < Some(slices + align - 1), "{longest:?} slices free, {slices} refused")
+                    }
+                }
+            }
+            5..9 if !spans.is_empty() => {
+                let (start, slices) = spans.swap_remove(random.below(spans.len()));
+                let touched = random.below(slices + 1);
+                rig.put(start, touched, now);
+                picture[start..start + slices].fill(Slice::Clean);
+                picture[start..start + touched].fill(Slice::Dirty);
+            }
+            _ => {
+                let run = rig.pages.begin_purge(&rig.directory);
+                if !run.is_null() {
+                    // SAFETY: the run is ours until `end_purge`.
+                    unsafe {
+                        let first = ((*run).start - BASE) / SLICE;
+                        let (start, slices) = ((*run).start, (*run).slices as usize);
+                        let (at, count) = rig.directory.last_stretch(Bit::Dirty, start, slices).unwrap();
+                        rig.pages.cleaned(&rig.directory, run, at, count);
+                        let index = (at - BASE) / SLICE;
+                        assert!(
+                            index >= first && picture[index..index + count].iter().all(|&s| s == Slice::Dirty)
+                        );
+                        picture[index..index + count].fill(Slice::Clean);
+                        rig.pages.end_purge(&rig.directory, run, false, now);
+                    }
+                }
+            }
+        }
+        if now % 16 == 0 {
+            check(&rig, &picture);
+        }
+    }
+}

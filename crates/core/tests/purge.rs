@@ -1,0 +1,264 @@
+//! Giving memory back: budgets, delays, the purge thread, whole runs.
+#![cfg(not(loom))]
+
+mod common;
+
+use common::Owned;
+use common::oracle::empty;
+use std::ptr::null_mut;
+use stratalloc_core::class::SLICE;
+use stratalloc_core::heap::Heap;
+use stratalloc_core::options::Options;
+use stratalloc_core::stats::Snapshot;
+use stratalloc_os::mock::{Call, Mock};
+
+const MIB: usize = 1 << 20;
+
+struct Rig {
+    mock: Mock,
+    allocator: Owned,
+    heap: *mut Heap,
+}
+
+impl Rig {
+    fn new(options: Options) -> Self {
+        let mock = Mock::new(4096);
+        let allocator = Owned::new(&mock);
+        allocator.config.apply(&options);
+        let heap = allocator.adopt();
+        assert!(!heap.is_null());
+        Self { mock, allocator, heap }
+    }
+
+    fn alloc(&self, size: usize) -> *mut u8 {
+        // SAFETY: our heap.
+        let block = unsafe { self.allocator.alloc(self.heap, size, 16) };
+        assert!(!block.is_null());
+        block
+    }
+
+    fn free(&self, block: *mut u8) {
+        // SAFETY: our heap and block.
+        unsafe { self.allocator.dealloc(self.heap, block) };
+    }
+
+    fn figures(&self) -> Snapshot {
+        let mut snapshot = Snapshot::EMPTY;
+        // SAFETY: our heap.
+        unsafe { self.allocator.snapshot(self.heap, &mut snapshot) };
+        snapshot
+    }
+
+    fn dirty(&self) -> usize {
+        self.figures().dirty
+    }
+}
+
+/// No purge but by budget.
+fn patient() -> Options {
+    Options::DEFAULT.with_purge_delay(3_600_000).with_dirty_percent(0).with_dirty_min(0)
+}
+
+#[test]
+fn dirty_min_may_stay_and_no_more() {
+    let rig = Rig::new(patient().with_dirty_min(MIB));
+    let blocks = [(); 6].map(|()| rig.alloc(MIB / 2));
+    blocks.map(|block| {
+        rig.free(block);
+        assert!(rig.dirty() <= MIB);
+    });
+    assert_eq!(rig.dirty(), MIB);
+    assert_eq!(rig.figures().purged as usize, 2 * MIB);
+    assert_eq!(rig.figures().active, 0);
+}
+
+#[test]
+fn the_budget_falls_with_the_use() {
+    let rig = Rig::new(patient().with_dirty_percent(50));
+    let blocks = [(); 8].map(|()| rig.alloc(MIB));
+    for (freed, block) in blocks.into_iter().enumerate() {
+        rig.free(block);
+        let active = (7 - freed) * MIB;
+        let Snapshot { active: found, dirty, .. } = rig.figures();
+        assert_eq!(found, active);
+        assert_eq!(dirty, (active / 2).min((freed + 1) * MIB), "{active} bytes in use");
+    }
+    assert_eq!(rig.dirty(), 0);
+}
+
+#[test]
+fn a_purge_takes_no_more_than_the_excess() {
+    let rig = Rig::new(patient().with_dirty_min(4 * MIB));
+    let blocks = [(); 2].map(|()| rig.alloc(4 * MIB));
+    rig.free(blocks[0]);
+    assert_eq!((rig.dirty(), rig.mock.count(Call::Purge)), (4 * MIB, 0));
+    rig.free(blocks[1]);
+    assert_eq!(rig.dirty(), 4 * MIB);
+    let purged: usize = rig.mock.take_purged().iter().map(|&(_, len)| len).sum();
+    assert_eq!(purged, 4 * MIB);
+}
+
+#[test]
+fn what_has_been_free_for_the_delay_goes_at_the_next_free() {
+    let rig = Rig::new(patient().with_dirty_min(64 * MIB).with_purge_delay(1000).with_purge_thread(false));
+    let [first, second, third] = [(); 3].map(|()| rig.alloc(MIB));
+    let apart = rig.alloc(MIB);
+    rig.free(first);
+    rig.mock.advance(600);
+    rig.free(third);
+    rig.mock.advance(401);
+    assert_eq!(rig.dirty(), 2 * MIB, "nothing happens by itself");
+    rig.free(second);
+    // It joined the two: the run is as old as its oldest part.
+    assert_eq!(rig.dirty(), 0);
+    rig.free(apart);
+    assert_eq!(rig.dirty(), MIB);
+    rig.mock.advance(1000);
+    assert_eq!(rig.allocator.trim(64 * MIB), 0, "exactly the delay is not beyond it");
+    rig.mock.advance(1);
+    assert_eq!(rig.allocator.trim(64 * MIB), MIB);
+}
+
+#[test]
+fn a_purge_thread_runs_in_threaded_processes_and_ends_when_nothing_is_dirty() {
+    let options = Options::DEFAULT.with_dirty_min(4 * MIB).with_dirty_percent(0).with_purge_delay(1000);
+    let rig = Rig::new(options);
+    rig.free(rig.alloc(3 * MIB));
+    assert!(!rig.mock.has_purger(), "one thread");
+    rig.mock.set_threaded(true);
+    let blocks = [(); 12].map(|()| rig.alloc(MIB));
+    rig.free(blocks[0]);
+    assert!(!rig.mock.has_purger(), "little is dirty");
+    blocks[1..3].iter().for_each(|&block| rig.free(block));
+    assert!(rig.mock.has_purger());
+    assert_eq!(rig.mock.count(Call::Spawn), 1);
+    // With it, four times as much may wait.
+    blocks[3..].iter().for_each(|&block| rig.free(block));
+    assert_eq!(rig.dirty(), 12 * MIB);
+    let turn = || Mock::as_thread(2, || rig.mock.run_purger());
+    assert_eq!(turn(), Some(250));
+    assert_eq!(rig.dirty(), 12 * MIB, "not yet");
+    rig.mock.advance(1001);
+    assert_eq!(turn(), Some(0));
+    assert_eq!(rig.dirty(), 0);
+    assert!(!rig.mock.has_purger());
+    // The next one starts when there is something to do.
+    rig.free(rig.alloc(3 * MIB));
+    assert!(rig.mock.has_purger());
+    assert_eq!(rig.mock.count(Call::Spawn), 2);
+}
+
+#[test]
+fn a_purge_thread_that_is_refused_is_not_asked_for_again() {
+    let rig = Rig::new(Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(0));
+    rig.mock.set_threaded(true);
+    rig.mock.fail_after(Call::Spawn, 0);
+    for _ in 0..10 {
+        rig.free(rig.alloc(2 * MIB));
+        assert!(rig.dirty() <= MIB);
+    }
+    assert_eq!(rig.mock.count(Call::Spawn), 1);
+}
+
+#[test]
+fn the_option_forbids_the_purge_thread() {
+    let rig = Rig::new(Options::DEFAULT.with_purge_thread(false));
+    rig.mock.set_threaded(true);
+    rig.free(rig.alloc(16 * MIB));
+    assert_eq!(rig.mock.count(Call::Spawn), 0);
+}
+
+/// The peak that the purge thread's budget counts from survives clocks that disagree by a moment: each
+/// thread reads its own.
+#[test]
+fn a_clock_that_is_a_moment_behind_does_not_end_the_peak() {
+    let options = Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(25).with_purge_delay(100_000);
+    let rig = Rig::new(options);
+    rig.mock.set_threaded(true);
+    rig.mock.set_time(50_000);
+    let blocks = [(); 32].map(|()| rig.alloc(MIB));
+    // Starts the thread; the peak is 32 MiB from here on.
+    rig.free(blocks[0]);
+    assert!(rig.mock.has_purger());
+    rig.mock.set_time(49_999);
+    blocks[1..].iter().for_each(|&block| rig.free(block));
+    assert_eq!(rig.dirty(), 32 * MIB, "all of the peak may wait for the thread");
+}
+
+#[test]
+fn long_free_runs_are_unmapped() {
+    let rig = Rig::new(patient());
+    let long = rig.alloc(512 * SLICE);
+    let short = rig.alloc(64 * SLICE);
+    let mapped = rig.figures().mapped;
+    let unmaps = rig.mock.count(Call::Unmap);
+    rig.free(short);
+    assert_eq!(rig.figures().mapped, mapped);
+    assert_eq!(rig.mock.count(Call::Unmap), unmaps);
+    rig.free(long);
+    let figures = rig.figures();
+    assert!(figures.mapped <= mapped - 512 * SLICE, "{} of {mapped} bytes stay", figures.mapped);
+    assert_eq!((figures.active, figures.dirty, figures.purged as usize), (0, 0, 576 * SLICE));
+    // And what is unmapped is not used again: everything still works.
+    let block = rig.alloc(600 * SLICE);
+    // SAFETY: ours.
+    unsafe { block.write_bytes(1, 600 * SLICE) };
+    rig.free(block);
+}
+
+#[test]
+fn trim_keeps_what_it_is_told_to() {
+    let rig = Rig::new(patient().with_dirty_min(64 * MIB));
+    rig.free(rig.alloc(8 * MIB));
+    assert_eq!(rig.allocator.trim(3 * MIB), 5 * MIB);
+    assert_eq!(rig.dirty(), 3 * MIB);
+    assert_eq!(rig.allocator.trim(3 * MIB), 0);
+    assert_eq!(rig.allocator.trim(0), 3 * MIB);
+    // `trim_all` empties parked heaps first.
+    let small: Vec<_> = (0..1000).map(|_| rig.alloc(1024)).collect();
+    small.into_iter().for_each(|block| rig.free(block));
+    assert!(rig.figures().active > 0);
+    // SAFETY: our heap, not used after.
+    unsafe { rig.allocator.park(rig.heap) };
+    // SAFETY: the empty heap is nobody's.
+    assert!(unsafe { rig.allocator.trim_all(empty(), 0) });
+    let mut snapshot = Snapshot::EMPTY;
+    // SAFETY: as above.
+    unsafe { rig.allocator.snapshot(empty(), &mut snapshot) };
+    assert_eq!((snapshot.allocated, snapshot.active, snapshot.dirty), (0, 0, 0));
+    assert_eq!((snapshot.parked, snapshot.heaps), (1, 0));
+}
+
+#[test]
+fn nodes_have_budgets_of_their_own_and_one_snapshot() {
+    let mock = Mock::new(4096);
+    mock.set_nodes(3);
+    let allocator = Owned::new(&mock);
+    allocator.config.apply(&patient().with_dirty_min(MIB));
+    let mut heaps = [null_mut(); 3];
+    for (node, heap) in heaps.iter_mut().enumerate() {
+        Mock::enter_node(node);
+        *heap = allocator.adopt();
+        // SAFETY: our heap.
+        unsafe {
+            assert_eq!(usize::from((**heap).node), node);
+            let block = allocator.alloc(*heap, 2 * MIB, 16);
+            let small = allocator.alloc(*heap, 100, 16);
+            assert!(!block.is_null() && !small.is_null());
+            assert_eq!(usize::from((*allocator.directory.find(block.addr())).node), node);
+            allocator.dealloc(*heap, block);
+            allocator.dealloc(*heap, small);
+        }
+    }
+    Mock::enter_node(0);
+    let mut snapshot = Snapshot::EMPTY;
+    // SAFETY: our heap.
+    unsafe { allocator.snapshot(heaps[0], &mut snapshot) };
+    assert_eq!(snapshot.dirty, 3 * MIB);
+    let mut dirty = Vec::new();
+    allocator.for_each_node(|index, node| {
+        let stores = node.lock(&allocator.os, 4).unwrap();
+        dirty.push((index, stores.pages.figures.dirty * SLICE));
+    });
+    assert_eq!(dirty, [(0, MIB), (1, MIB), (2, MIB)]);
+}
