@@ -16,6 +16,11 @@ fn fork_while_threads_allocate() {
 }
 
 #[test]
+fn fork_while_threads_read_and_flush_streams() {
+    on_library(c("process/fork_streams.c").build()).args([25]).passes();
+}
+
+#[test]
 fn fork_in_a_signal_handler_that_interrupted_malloc() {
     on_library(c("process/fork_in_signal.c").build()).args(["one", "2000"]).passes();
 }

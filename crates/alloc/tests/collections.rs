@@ -116,7 +116,7 @@ fn a_string_grows_shrinks_and_is_edited_like_a_vector_of_characters() {
     for step in 0..20_000 {
         let at = random.below(model.len() + 1);
         match random.below(5) {
-            0 | 1 | 2 => {
+            0..=2 => {
                 let letter = (b'a' + random.below(26) as u8) as char;
                 text.insert(at, letter);
                 model.insert(at, letter);

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
-use stratalloc::{Heap, Stratalloc, snapshot, usable_size};
+use stratalloc::{Heap, Options, Stratalloc, configure, snapshot, usable_size};
 
 #[global_allocator]
 static GLOBAL: Stratalloc = Stratalloc;
@@ -240,4 +240,56 @@ fn a_heap_moves_between_threads_and_may_be_a_static() {
     drop(own);
     let again = Sent::new(shared, layout(1000, 8), 12);
     assert!(again.is_whole());
+}
+
+#[test]
+fn a_heap_takes_its_large_blocks_back() {
+    let _alone = alone();
+    let heap = Heap::new().expect("memory");
+    let before = snapshot();
+    for n in 0..2000 {
+        let block = Sent::new(&heap, layout(100_000 + n, 8), n as u8);
+        assert!(block.is_whole());
+        // SAFETY: a block in use, freed once with its layout.
+        unsafe { heap.dealloc(block.0, block.1) };
+    }
+    let after = snapshot();
+    assert_eq!(after.large_live, before.large_live);
+    assert!(after.mapped <= before.mapped + (16 << 20), "{} then {}", before.mapped, after.mapped);
+}
+
+#[test]
+fn a_heap_that_ends_takes_no_blocks_of_others_along() {
+    let _alone = alone();
+    assert!(configure(Options::DEFAULT.with_parked_heaps(0)));
+    for round in 0..20u8 {
+        // Orphans with free blocks and with blocks in use.
+        let mut left: Vec<Vec<u8>> = thread::spawn(move || {
+            let mut blocks: Vec<Vec<u8>> = (0..2000).map(|n| vec![round; 1 + n % 1000]).collect();
+            let mut n = 0;
+            blocks.retain(|_| {
+                n += 1;
+                n % 3 == 0
+            });
+            blocks
+        })
+        .join()
+        .expect("no panic");
+        assert!(snapshot().orphans > 0);
+        let heap = Heap::new().expect("memory");
+        let own: Vec<Sent> = (0..2000).map(|n| Sent::new(&heap, layout(1 + n % 1000, 8), !round)).collect();
+        // Some of the orphans' blocks are freed by way of the heap, the others stay in use.
+        for block in left.split_off(left.len() / 2) {
+            let mut block = std::mem::ManuallyDrop::new(block);
+            let start = NonNull::new(block.as_mut_ptr()).expect("a block");
+            // SAFETY: a block in use, freed once with its layout.
+            unsafe { heap.dealloc(start, layout(block.capacity(), 1)) };
+        }
+        assert!(own.iter().all(Sent::is_whole));
+        heap.destroy();
+        let fresh: Vec<Vec<u8>> = (0..2000).map(|n| vec![0xcc; 1 + n % 1000]).collect();
+        assert!(left.iter().flatten().all(|&byte| byte == round), "round {round}");
+        drop(fresh);
+    }
+    assert!(configure(Options::DEFAULT));
 }

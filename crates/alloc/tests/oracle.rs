@@ -138,8 +138,8 @@ impl World {
             }
             Operation::Free { which, by } => {
                 let Some((block, live)) = self.leave(Some(which)) else { return };
-                // SAFETY: a block in use, freed once with its layout.
                 match by {
+                    // SAFETY: a block in use, freed once with its layout.
                     0 => unsafe { GLOBAL.dealloc(block.as_ptr(), live.layout) },
                     // SAFETY: as above.
                     by => unsafe { self.heap(by).dealloc(block, live.layout) },

@@ -1,5 +1,6 @@
 //! Threads: blocks that change hands, thread-locals that allocate and free while their thread ends,
 //! threads that borrow. (What is measured runs in `alone`.)
+#![allow(clippy::vec_box)] // Each in a block of its own: that is what is tested.
 
 mod common;
 

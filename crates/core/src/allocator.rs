@@ -9,7 +9,7 @@ use crate::directory::Directory;
 use crate::heap::Heap;
 use crate::node::Node;
 use crate::os::Os;
-use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use core::cell::UnsafeCell;
 
 /// NUMA nodes that are told apart; the rest share the last.
@@ -31,6 +31,8 @@ pub(crate) struct Counters {
     pub purges: AtomicU64,
     /// Heaps of living threads and first-class heaps.
     pub heaps: AtomicU64,
+    /// Slices mapped, or about to be: what the option `limit` limits, over all nodes.
+    pub slices: AtomicUsize,
 }
 
 /// All strata over `O`; see the module.
@@ -75,6 +77,7 @@ impl<O: Os> Allocator<O> {
                 purged: AtomicU64::new(0),
                 purges: AtomicU64::new(0),
                 heaps: AtomicU64::new(0),
+                slices: AtomicUsize::new(0),
             },
             purger: AtomicU32::new(0),
             config: Config::new(),

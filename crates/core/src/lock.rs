@@ -24,7 +24,7 @@ const ASLEEP: usize = 1;
 const FORKING: usize = 2;
 const FLAGS: usize = ASLEEP | FORKING;
 /// Waits, of a few milliseconds each, before a lock held for a fork is taken away.
-const PATIENCE: u32 = 3;
+const PATIENCE: u32 = if cfg!(loom) { 1 } else { 3 };
 
 /// What a fork's child finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

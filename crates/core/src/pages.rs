@@ -130,6 +130,7 @@ impl<O: Os> Allocator<O> {
                 self.directory.set_range(start, entries, null_mut());
                 stores.pages.figures.active -= slices;
                 stores.pages.forget(&self.directory, start, slices);
+                self.unreserve(slices);
             } else {
                 stores.pages.put(&self.directory, start, slices, entries, touched, now);
             }
@@ -256,18 +257,15 @@ impl<O: Os> Allocator<O> {
         let Some(need) = slices.checked_add(align - 1).filter(|&need| need < ADDRESS_END / SLICE) else {
             return false;
         };
-        let limit = self.config.limit();
-        let room = if limit == 0 { usize::MAX } else { (limit / SLICE).saturating_sub(mapped) };
-        if need > room {
-            return false;
-        }
-        // A quarter more each time: few calls, and little address space that is not used.
-        let step = (mapped / 4).clamp(FIRST_REGION, MAX_REGION).min(room);
-        let wish = if need > step { need } else { step };
         // Nodes keep to 64-slice groups of their own (see `Directory::mark`).
         let (unit, base) = if self.os.nodes() > 1 { (64, 64 * SLICE) } else { (1, SLICE) };
-        let mut wish = wish.next_multiple_of(unit);
         let need = need.next_multiple_of(unit);
+        // A quarter more each time: few calls, and little address space that is not used.
+        let step = (mapped / 4).clamp(FIRST_REGION, MAX_REGION).next_multiple_of(unit);
+        let mut wish = self.reserve(need, need.max(step), unit);
+        if wish == 0 {
+            return false;
+        }
         loop {
             if let Some(memory) = self.map(wish * SLICE, base) {
                 let start = addr(memory.as_ptr());
@@ -290,13 +288,41 @@ impl<O: Os> Allocator<O> {
                 }
                 // SAFETY: just mapped, seen by nobody.
                 unsafe { self.unmap(memory, wish * SLICE) };
+                self.unreserve(wish);
                 return false;
             }
-            if wish <= need {
+            let less = if wish <= need { 0 } else { (wish / 2).max(need).next_multiple_of(unit) };
+            self.unreserve(wish - less);
+            if less == 0 {
                 return false;
             }
-            wish = (wish / 2).max(need).next_multiple_of(unit);
+            wish = less;
         }
+    }
+
+    /// Counts slices as mapped that are about to be: from `need` to `wish` of them, a multiple of
+    /// `unit`, as the option `limit` leaves room. 0: it leaves too little.
+    fn reserve(&self, need: usize, wish: usize, unit: usize) -> usize {
+        let limit = self.config.limit() / SLICE;
+        let slices = &self.counters.slices;
+        // Relaxed: a count; what is mapped is published under the node's lock.
+        let mut used = slices.load(Ordering::Relaxed);
+        loop {
+            let room = if self.config.limit() == 0 { usize::MAX } else { limit.saturating_sub(used) };
+            let part = wish.min(room / unit * unit);
+            if part < need {
+                return 0;
+            }
+            match slices.compare_exchange_weak(used, used + part, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return part,
+                Err(now) => used = now,
+            }
+        }
+    }
+
+    /// Slices that [`reserve`](Self::reserve) counted are not mapped (any more).
+    pub(crate) fn unreserve(&self, slices: usize) {
+        self.counters.slices.fetch_sub(slices, Ordering::Relaxed);
     }
 
     fn add_windows(&self, start: usize, slices: usize) -> bool {
@@ -337,6 +363,7 @@ impl<O: Os> Allocator<O> {
                     None => false,
                 };
                 if gone {
+                    self.unreserve(slices);
                     self.counters.purged.fetch_add(u64::from(dirty) * SLICE as u64, Ordering::Relaxed);
                     self.counters.purges.fetch_add(1, Ordering::Relaxed);
                 }

@@ -35,7 +35,9 @@ impl<O: Os> Allocator<O> {
     fn excess(&self, pages: &mut PageHeap, now: u32) -> usize {
         let figures = &mut pages.figures;
         let elapsed = now.wrapping_sub(figures.recent_stamp);
-        if elapsed >= 1000 {
+        // Another thread's clock, read before the lock was taken, may be a moment ahead of ours.
+        let behind = elapsed.wrapping_neg() <= 1000;
+        if elapsed >= 1000 && !behind {
             figures.recent_peak = figures.active.max(figures.recent_peak >> (elapsed / 1000).min(31));
             figures.recent_stamp = now;
         }
@@ -136,6 +138,7 @@ impl<O: Os> Allocator<O> {
                 gone = unsafe { self.unmap(memory, slices * SLICE) };
             }
             if gone {
+                self.unreserve(slices);
                 purged = dirty;
                 self.counters.purged.fetch_add((dirty * SLICE) as u64, Ordering::Relaxed);
                 self.counters.purges.fetch_add(1, Ordering::Relaxed);

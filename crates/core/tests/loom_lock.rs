@@ -5,7 +5,9 @@
 //!
 //! Seen to fail with: `Relaxed` for the `Acquire` of either exchange or for the `Release` of the swap
 //! (races on the guarded cell), no `fetch_add` of `turn` (a sleeper between its look and its sleep
-//! misses the wake-up), `turn` read after the word, a sleeper that takes the lock without the flag.
+//! misses the wake-up), `turn` read after the word or by a `Relaxed` load, a sleeper that takes the lock
+//! without the flag, no `wake`, a forking thread inside that leaves `FORKING` in the word (another comes
+//! in).
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
@@ -14,7 +16,7 @@ use loom::sync::atomic::{AtomicU32, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 use std::ptr::NonNull;
-use stratalloc_core::lock::Lock;
+use stratalloc_core::lock::{InChild, Lock};
 use stratalloc_core::os::{Moved, Os};
 
 /// A system that can only wait and wake, like a futex: the look at the word and the falling asleep are
@@ -22,6 +24,8 @@ use stratalloc_core::os::{Moved, Os};
 struct Futex {
     bucket: Mutex<()>,
     sleepers: Condvar,
+    /// Waits end by themselves, as those of a real system do.
+    bounded: bool,
 }
 
 // SAFETY: hands out no memory.
@@ -42,6 +46,9 @@ unsafe impl Os for Futex {
         Moved::Refused
     }
     fn wait(&self, word: &AtomicU32, expected: u32) {
+        if self.bounded {
+            return thread::yield_now();
+        }
         let bucket = self.bucket.lock().unwrap();
         if word.load(Ordering::Relaxed) == expected {
             drop(self.sleepers.wait(bucket).unwrap());
@@ -85,7 +92,15 @@ unsafe impl Send for Guarded {}
 
 impl Guarded {
     fn new() -> Arc<Self> {
-        let os = Futex { bucket: Mutex::new(()), sleepers: Condvar::new() };
+        Self::over(false)
+    }
+
+    fn with_patience() -> Arc<Self> {
+        Self::over(true)
+    }
+
+    fn over(bounded: bool) -> Arc<Self> {
+        let os = Futex { bucket: Mutex::new(()), sleepers: Condvar::new(), bounded };
         Arc::new(Guarded { lock: Lock::new(), os, count: UnsafeCell::new(0) })
     }
 
@@ -96,6 +111,14 @@ impl Guarded {
         self.count.with_mut(|count| unsafe { *count += 1 });
         drop(guard);
         assert!(!self.lock.held_by(thread));
+    }
+
+    /// As `add`, between a fork's handlers, which may hold the lock for the thread.
+    fn add_inside(&self, thread: usize) {
+        let guard = self.lock.acquire(&self.os, thread).expect("held for a fork is not held");
+        // SAFETY: loom checks that nobody else is at it.
+        self.count.with_mut(|count| unsafe { *count += 1 });
+        drop(guard);
     }
 }
 
@@ -108,10 +131,10 @@ fn run(threads: usize, rounds: usize, bound: usize) {
         let others: Vec<_> = (1..threads)
             .map(|index| {
                 let guarded = guarded.clone();
-                thread::spawn(move || (0..rounds).for_each(|_| guarded.add(2 * index + 2)))
+                thread::spawn(move || (0..rounds).for_each(|_| guarded.add(4 * index + 4)))
             })
             .collect();
-        (0..rounds).for_each(|_| guarded.add(2));
+        (0..rounds).for_each(|_| guarded.add(4));
         others.into_iter().for_each(|thread| thread.join().unwrap());
         // SAFETY: all others have ended.
         assert_eq!(guarded.count.with(|count| unsafe { *count }), threads * rounds);
@@ -132,12 +155,49 @@ fn three_threads_lose_no_wake_up() {
 fn a_thread_that_holds_the_lock_is_told_so() {
     loom::model(|| {
         let guarded = Guarded::new();
-        let guard = guarded.lock.acquire(&guarded.os, 2).unwrap();
-        assert!(guarded.lock.acquire(&guarded.os, 2).is_none());
+        let guard = guarded.lock.acquire(&guarded.os, 8).unwrap();
+        assert!(guarded.lock.acquire(&guarded.os, 8).is_none());
         drop(guard);
-        guarded.lock.acquire(&guarded.os, 2).unwrap().keep();
-        assert!(guarded.lock.held_by(2));
-        guarded.lock.open(&guarded.os);
+        assert!(guarded.lock.acquire(&guarded.os, 4).is_some());
+    });
+}
+
+/// A lock that is held across a fork may be taken away by who waits too long. The forking thread
+/// allocates between its handlers, which it may in either case.
+#[test]
+fn a_fork_holds_the_lock_as_long_as_nobody_waits_too_long() {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(5);
+    builder.max_branches = 10_000;
+    builder.check(|| {
+        let guarded = Guarded::with_patience();
+        let other = guarded.clone();
+        let waiter = thread::spawn(move || other.add(8));
+        guarded.lock.hold_for_fork(&guarded.os, 4);
+        guarded.add_inside(4);
+        guarded.lock.end_fork(&guarded.os, 4);
+        guarded.add(4);
+        waiter.join().unwrap();
+        // SAFETY: the other has ended.
+        assert_eq!(guarded.count.with(|count| unsafe { *count }), 3);
+        assert!(!guarded.lock.held_by(4) && !guarded.lock.held_by(8));
+    });
+}
+
+#[test]
+fn a_child_learns_who_was_inside() {
+    loom::model(|| {
+        let guarded = Guarded::new();
+        assert_eq!(guarded.lock.in_child(4), InChild::Whole);
+        guarded.lock.hold_for_fork(&guarded.os, 4);
+        assert!(guarded.lock.held_by(4));
+        assert_eq!(guarded.lock.in_child(4), InChild::Whole);
+        let held = guarded.lock.acquire(&guarded.os, 4).unwrap();
+        guarded.lock.hold_for_fork(&guarded.os, 4);
+        assert_eq!(guarded.lock.in_child(4), InChild::Mine);
+        assert!(guarded.lock.held_by(4));
+        assert_eq!(guarded.lock.in_child(8), InChild::Torn);
+        std::mem::forget(held);
         assert!(guarded.lock.acquire(&guarded.os, 4).is_some());
     });
 }

@@ -10,8 +10,9 @@
 //! first line owns it.
 //!
 //! Seen to fail with: a claim that writes the owner after it opened the lock (two claim), a claim that
-//! does not look again under the lock, a token that is not forwarded, the fences of `Tenure` left out, a
-//! `leave` before the spans are disowned and no look at the tokens after it.
+//! does not look again under the lock, a token that is collected by who is not the owner, one that is
+//! delivered to a parked heap and left there, either fence of `Tenure` left out, a `leave` that is not
+//! repeated until no token is left.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;

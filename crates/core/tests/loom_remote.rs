@@ -182,6 +182,25 @@ fn three_pushers() {
     });
 }
 
+/// The owner sleeps: who frees the last block retires the list, and finds the token to be out.
+#[test]
+fn what_nobody_takes_is_retired() {
+    model(|| {
+        let span = Span::new();
+        let pushers: Vec<_> = [vec![0, 1], vec![2]]
+            .into_iter()
+            .map(|chain| {
+                let span = span.clone();
+                thread::spawn(move || span.free(&chain))
+            })
+            .collect();
+        let tokens = pushers.into_iter().map(|pusher| usize::from(pusher.join().unwrap())).sum::<usize>();
+        assert_eq!((tokens, span.retired.load(Relaxed)), (1, 1));
+        assert_eq!(span.take(), 0);
+        span.finish();
+    });
+}
+
 /// The token travels: who gets it hands it to the owner, a thread of its own, by a message.
 #[test]
 fn the_owner_takes_with_the_token_only() {

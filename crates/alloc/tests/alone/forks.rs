@@ -12,6 +12,7 @@ pub const CASES: &[Case] = &[
     Case::new("a_child_allocates_and_frees_the_blocks_of_all_threads", blocks_of_all_threads),
     Case::new("children_of_children_allocate", generations),
     Case::new("a_child_uses_and_ends_heaps_of_its_parent", heaps_in_children),
+    Case::new("a_child_is_refused_by_a_heap_that_another_thread_was_inside_but_does_not_hang", busy_heap),
     Case::new("a_child_starts_threads", threads_in_children),
 ];
 
@@ -57,8 +58,9 @@ fn beside_workers(body: impl FnOnce()) {
     while READY.load(Ordering::Acquire) < THREADS {
         thread::yield_now();
     }
+    let stop = Stop;
     body();
-    STOP.store(true, Ordering::Relaxed);
+    drop(stop);
     for worker in workers {
         worker.join().expect("no panic");
     }
@@ -73,7 +75,7 @@ fn in_fork(child: impl FnOnce() -> bool) {
         // SAFETY: ends the child.
         unsafe { libc::_exit(if passed { 0 } else { 1 }) };
     }
-    assert!(id > 0);
+    assert!(id > 0, "{}", std::io::Error::last_os_error());
     let mut status = 0;
     // SAFETY: our child.
     assert_eq!(unsafe { libc::waitpid(id, &mut status, 0) }, id);
@@ -178,4 +180,44 @@ fn threads_in_children() {
             });
         }
     });
+}
+
+fn busy_heap() {
+    let heap = Heap::new().expect("memory");
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            let heap = &heap;
+            scope.spawn(move || {
+                while !STOP.load(Ordering::Relaxed) {
+                    for n in 0..100 {
+                        let block = heap.alloc(layout_of(n)).expect("memory");
+                        // SAFETY: freed once with its layout.
+                        unsafe { heap.dealloc(block, layout_of(n)) };
+                    }
+                }
+            });
+        }
+        let _stop = Stop;
+        for _ in 0..10 * FORKS {
+            in_fork(|| {
+                // Served, or refused where the other thread was in the middle of its lists.
+                if let Some(block) = heap.alloc(layout_of(7)) {
+                    // SAFETY: freed once with its layout.
+                    unsafe { heap.dealloc(block, layout_of(7)) };
+                }
+                // SAFETY: the child's copy of the heap ends here.
+                unsafe { drop(std::ptr::read(&heap)) };
+                allocates()
+            });
+        }
+    });
+}
+
+/// Ends the threads when dropped, also in a panic.
+struct Stop;
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        STOP.store(true, Ordering::Relaxed);
+    }
 }

@@ -305,8 +305,9 @@ fn no_purge_thread() {
         scope.spawn(small_blocks);
         scope.spawn(large_blocks);
     });
-    assert_eq!(status("Threads:"), 1);
-    // Two heaps of threads, parked with a few spans each.
+    // The system takes a moment to end the two, and nobody else is there.
+    assert!(within(30, || status("Threads:") == 1), "{} threads", status("Threads:"));
+    // Their heaps are parked with a few spans each.
     stays(before, 2 * MIB + 4 * MIB);
 }
 

@@ -1,6 +1,6 @@
 //! Starts cases in processes of their own and judges them.
 
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -112,14 +112,15 @@ fn start(case: &Case) -> Ended {
         "" => command.env_remove("STRATALLOC"),
         options => command.env("STRATALLOC", options.replace("%f", folder.to_str().expect("a folder in UTF-8"))),
     };
-    let mut child = command.spawn().expect("this program starts");
+    let mut child = command.process_group(0).spawn().expect("this program starts");
     let begun = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().expect("a child") {
             break status;
         }
         if begun.elapsed() > DEADLINE {
-            let _ = child.kill();
+            // SAFETY: the group of the child and of what it forked.
+            unsafe { libc::kill(-(child.id() as libc::pid_t), libc::SIGKILL) };
         }
         std::thread::sleep(Duration::from_millis(5));
     };

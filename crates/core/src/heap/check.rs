@@ -53,7 +53,10 @@ impl<O: Os> Allocator<O> {
                     break;
                 }
                 if link == block {
+                    // The second push wrote over the link to what came behind the block: that is lost,
+                    // and the list, which closed to a ring, ends with the block now.
                     *list = (*block).next;
+                    (*block).next = core::ptr::null_mut();
                     self.double_free(addr(block));
                     return false;
                 }

@@ -5,9 +5,10 @@
 //! in every test that uses it.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::cell::Cell;
 use std::ops::Deref;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use stratalloc_core::allocator::Allocator;
 use stratalloc_core::os::{Moved, Os};
 use stratalloc_os::mock::Mock;
@@ -16,9 +17,25 @@ use stratalloc_os::mock::Mock;
 pub struct Checked {
     mock: Mock,
     allocator: AtomicPtr<Allocator<Checked>>,
+    hook: Cell<Option<Hook>>,
+    has_hook: AtomicBool,
 }
 
+/// Called once, in the next `map`.
+type Hook = Box<dyn FnOnce()>;
+
+// SAFETY: `hook` is used by tests of one thread only.
+unsafe impl Sync for Checked {}
+
 impl Checked {
+    /// Calls `hook` in the next `map`. For tests of one thread, which keep what it borrows alive.
+    pub fn on_map<'a>(&self, hook: impl FnOnce() + 'a) {
+        let hook: Box<dyn FnOnce() + 'a> = Box::new(hook);
+        // SAFETY: the caller keeps what is borrowed until the hook has run.
+        self.hook.set(Some(unsafe { std::mem::transmute::<Box<dyn FnOnce() + 'a>, Hook>(hook) }));
+        self.has_hook.store(true, Ordering::Relaxed);
+    }
+
     #[track_caller]
     fn check(&self, call: &str) {
         // SAFETY: set once by `Owned::new`, which keeps the allocator alive for as long as anyone calls.
@@ -38,6 +55,11 @@ unsafe impl Os for Checked {
 
     fn map(&self, len: usize, align: usize) -> Option<NonNull<u8>> {
         self.check("map");
+        if self.has_hook.swap(false, Ordering::Relaxed)
+            && let Some(hook) = self.hook.take()
+        {
+            hook();
+        }
         self.mock.map(len, align)
     }
 
@@ -128,7 +150,12 @@ impl Owned {
         // SAFETY: the size is not 0.
         let memory = unsafe { alloc_zeroed(layout) }.cast::<Allocator<Checked>>();
         let Some(allocator) = NonNull::new(memory) else { handle_alloc_error(layout) };
-        let os = Checked { mock: mock.clone(), allocator: AtomicPtr::new(memory) };
+        let os = Checked {
+            mock: mock.clone(),
+            allocator: AtomicPtr::new(memory),
+            hook: Cell::new(None),
+            has_hook: AtomicBool::new(false),
+        };
         // SAFETY: our memory. Zero is the initial state of every other field (see `Allocator`).
         unsafe { (&raw mut (*memory).os).write(os) };
         Self(allocator)

@@ -131,6 +131,11 @@ impl Oracle {
         &self.allocator
     }
 
+    /// Changes the places of two blocks in the order that [`Op`] counts them by.
+    pub fn swap(&mut self, a: usize, b: usize) {
+        self.blocks.swap(a, b);
+    }
+
     /// Blocks in use.
     pub fn live(&self) -> usize {
         self.blocks.len()
@@ -175,7 +180,7 @@ impl Oracle {
             Op::Pass { ms } => {
                 self.mock.advance(ms);
                 // The purge thread's number in the locks.
-                Mock::as_thread(2, || self.mock.run_purger());
+                Mock::as_thread(4, || self.mock.run_purger());
             }
         }
         self.check_figures();

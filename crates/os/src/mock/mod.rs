@@ -224,11 +224,13 @@ impl Mock {
     /// Plays the purge thread's next turn: calls its function. The milliseconds it wants to sleep, 0
     /// when it ended; `None` if none is started. The clock is the test's to move.
     pub fn run_purger(&self) -> Option<u32> {
-        let (tick, arg) = self.state().purger?;
+        // Taken out first: while it ends, the next one may be started.
+        let (tick, arg) = self.state().purger.take()?;
         // SAFETY: the promise given to `spawn_purger`.
         let ms = unsafe { tick(core::ptr::with_exposed_provenance_mut(arg)) };
-        if ms == 0 {
-            self.state().purger = None;
+        if ms != 0 {
+            let other = self.state().purger.replace((tick, arg));
+            assert!(other.is_none(), "a second purge thread");
         }
         Some(ms)
     }

@@ -1,0 +1,431 @@
+//! Stress: real threads over one allocator, a pattern in every block.
+//!
+//! Each test models one way in which blocks travel between threads, prints its seed
+//! (`STRATALLOC_SEED=…` repeats it as far as the scheduler lets it), and ends with everything freed:
+//! then nothing may be allocated or active, and after a trim nothing dirty.
+//! `STRATALLOC_STRESS` multiplies the number of rounds.
+#![cfg(not(loom))]
+
+mod common;
+
+use common::oracle::empty;
+use common::random::{Random, seed};
+use common::{Checked, Owned, pattern};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::{Barrier, Mutex};
+use std::thread::{scope, yield_now};
+use stratalloc_core::allocator::Allocator;
+use stratalloc_core::heap::Heap;
+use stratalloc_core::options::Options;
+use stratalloc_core::stats::Snapshot;
+use stratalloc_os::mock::Mock;
+
+type Alloc = Allocator<Checked>;
+
+/// A block in somebody's hands: its pattern's number is its first owner's.
+struct Block {
+    start: usize,
+    usable: usize,
+    id: u64,
+}
+
+impl Block {
+    fn pointer(&self) -> *mut u8 {
+        stratalloc_core::addr::ptr(self.start)
+    }
+}
+
+/// What a thread uses.
+struct Worker<'a> {
+    allocator: &'a Alloc,
+    heap: *mut Heap,
+    random: Random,
+}
+
+impl<'a> Worker<'a> {
+    fn new(allocator: &'a Alloc, seed: u64) -> Self {
+        let heap = allocator.adopt();
+        assert!(!heap.is_null());
+        Self { allocator, heap, random: Random::new(seed) }
+    }
+
+    fn admit(&mut self, start: *mut u8, size: usize) -> Block {
+        assert!(!start.is_null() && start.addr().is_multiple_of(16));
+        // SAFETY: in use.
+        let usable = unsafe { self.allocator.usable_size(start) };
+        assert!(usable >= size);
+        let id = self.random.next();
+        // SAFETY: ours.
+        unsafe { pattern::fill(start, usable, id) };
+        Block { start: start.addr(), usable, id }
+    }
+
+    fn alloc(&mut self, size: usize) -> Block {
+        let zeroed = self.random.below(4) == 0;
+        // SAFETY: our heap.
+        let start = unsafe {
+            if zeroed {
+                let start = self.allocator.alloc_zeroed(self.heap, size, 16);
+                pattern::check_zero(start, size);
+                start
+            } else {
+                self.allocator.alloc(self.heap, size, 16)
+            }
+        };
+        self.admit(start, size)
+    }
+
+    /// Sizes that make spans of many and of few blocks, and now and then a large block.
+    fn some(&mut self) -> Block {
+        let size = match self.random.below(64) {
+            0 => self.random.size(18),
+            1..8 => self.random.size(15),
+            _ => self.random.size(9),
+        };
+        self.alloc(size)
+    }
+
+    fn free(&mut self, block: Block) {
+        // SAFETY: the block is ours, and our heap.
+        unsafe {
+            pattern::check(block.pointer(), block.usable, block.id);
+            self.allocator.dealloc(self.heap, block.pointer());
+        }
+    }
+
+    fn realloc(&mut self, block: Block) -> Block {
+        let size = self.random.size(17);
+        // SAFETY: as above; the result is as long as asked.
+        let start = unsafe {
+            pattern::check(block.pointer(), block.usable, block.id);
+            let start = self.allocator.realloc(self.heap, block.pointer(), size, 16);
+            pattern::check(start, block.usable.min(size), block.id);
+            start
+        };
+        self.admit(start, size)
+    }
+}
+
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: our heap, not used after.
+            unsafe { self.allocator.park(self.heap) };
+        }
+    }
+}
+
+fn rounds(base: usize) -> usize {
+    let times = std::env::var("STRATALLOC_STRESS").map_or(1, |text| text.parse().expect("a number"));
+    base * times
+}
+
+fn allocator(options: Options) -> (Mock, Owned) {
+    let mock = Mock::new(4096);
+    let allocator = Owned::new(&mock);
+    allocator.config.apply(&options);
+    (mock, allocator)
+}
+
+fn figures(allocator: &Alloc) -> Snapshot {
+    let mut snapshot = Snapshot::EMPTY;
+    // SAFETY: the empty heap is nobody's.
+    unsafe { allocator.snapshot(empty(), &mut snapshot) };
+    assert!(snapshot.allocated <= snapshot.active && snapshot.active <= snapshot.mapped, "{snapshot:?}");
+    assert_eq!(snapshot.active + snapshot.dirty + snapshot.clean, snapshot.mapped);
+    snapshot
+}
+
+/// All threads have left and all blocks are freed.
+#[track_caller]
+fn nothing_is_left(allocator: &Alloc) {
+    // SAFETY: the empty heap is nobody's.
+    unsafe { allocator.trim_all(empty(), 0) };
+    let snapshot = figures(allocator);
+    assert_eq!((snapshot.allocated, snapshot.active, snapshot.dirty), (0, 0, 0), "{snapshot:?}");
+    assert_eq!((snapshot.heaps, snapshot.orphans), (0, 0));
+}
+
+#[test]
+fn producers_and_consumers() {
+    let seed = seed("producers_and_consumers");
+    let (_mock, allocator) = allocator(Options::DEFAULT.with_dirty_min(1 << 20));
+    let allocator = &*allocator;
+    scope(|scope| {
+        for pair in 0..2 {
+            let (sender, receiver) = sync_channel::<Vec<Block>>(4);
+            scope.spawn(move || {
+                let mut worker = Worker::new(allocator, seed + pair);
+                for _ in 0..rounds(300) {
+                    let parcel = (0..worker.random.below(200)).map(|_| worker.some()).collect();
+                    sender.send(parcel).unwrap();
+                }
+            });
+            scope.spawn(move || {
+                let mut worker = Worker::new(allocator, seed + 100 + pair);
+                for parcel in receiver {
+                    parcel.into_iter().for_each(|block| worker.free(block));
+                }
+            });
+        }
+    });
+    nothing_is_left(allocator);
+}
+
+/// Every thread frees what every other allocated, and resizes some of it.
+fn all_to_all(options: Options, name: &str) {
+    const THREADS: usize = 4;
+    let seed = seed(name);
+    let (mock, allocator) = allocator(options);
+    mock.set_threaded(true);
+    let allocator = &*allocator;
+    let done = AtomicBool::new(false);
+    let running = Mutex::new(THREADS);
+    let mailboxes: [Mutex<Vec<Block>>; THREADS] = Default::default();
+    scope(|scope| {
+        for index in 0..THREADS {
+            let (mailboxes, done, running) = (&mailboxes, &done, &running);
+            scope.spawn(move || {
+                let mut worker = Worker::new(allocator, seed + index as u64);
+                for _ in 0..rounds(15_000) {
+                    let block = worker.some();
+                    let to = worker.random.below(THREADS);
+                    mailboxes[to].lock().unwrap().push(block);
+                    let mine = &mailboxes[index];
+                    let take = worker.random.below(4);
+                    let parcel: Vec<Block> = {
+                        let mut mine = mine.lock().unwrap();
+                        let keep = mine.len().saturating_sub(take).min(500);
+                        mine.drain(keep..).collect()
+                    };
+                    for block in parcel {
+                        if worker.random.below(8) == 0 {
+                            let block = worker.realloc(block);
+                            worker.free(block);
+                        } else {
+                            worker.free(block);
+                        }
+                    }
+                }
+                let mut left = running.lock().unwrap();
+                *left -= 1;
+                done.store(*left == 0, Ordering::Relaxed);
+            });
+        }
+        // Figures hold at any time, trimming is safe at any time, and the purge thread has its turns.
+        let (mock, done) = (&mock, &done);
+        scope.spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                mock.advance(100);
+                Mock::as_thread(4, || mock.run_purger());
+                figures(allocator);
+                yield_now();
+            }
+        });
+        scope.spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                // SAFETY: the empty heap is nobody's.
+                unsafe { allocator.trim_all(empty(), 256 << 10) };
+                yield_now();
+            }
+        });
+    });
+    let mut worker = Worker::new(allocator, seed);
+    for mailbox in mailboxes {
+        mailbox.into_inner().unwrap().into_iter().for_each(|block| worker.free(block));
+    }
+    drop(worker);
+    nothing_is_left(allocator);
+}
+
+#[test]
+fn all_free_for_all() {
+    all_to_all(Options::DEFAULT.with_dirty_min(1 << 20).with_purge_delay(500), "all_free_for_all");
+}
+
+#[test]
+fn all_free_for_all_while_counted() {
+    all_to_all(Options::DEFAULT.with_dirty_min(0).with_count(true), "all_free_for_all_while_counted");
+}
+
+/// Threads come and go, leave blocks behind, and free what others left.
+fn come_and_go(parked: u32, name: &str) {
+    let seed = seed(name);
+    let (_mock, allocator) = allocator(Options::DEFAULT.with_parked_heaps(parked).with_dirty_min(1 << 20));
+    let allocator = &*allocator;
+    let shared: Mutex<Vec<Block>> = Mutex::default();
+    scope(|scope| {
+        for index in 0..4 {
+            let shared = &shared;
+            scope.spawn(move || {
+                for round in 0..rounds(400) {
+                    let mut worker = Worker::new(allocator, seed + (round * 4 + index) as u64);
+                    let mut own: Vec<Block> = (0..worker.random.below(150)).map(|_| worker.some()).collect();
+                    while own.len() > worker.random.below(100) {
+                        let block = own.swap_remove(worker.random.below(own.len()));
+                        worker.free(block);
+                    }
+                    let parcel: Vec<Block> = {
+                        let mut shared = shared.lock().unwrap();
+                        shared.append(&mut own);
+                        let keep = shared.len().min(worker.random.below(2000));
+                        shared.drain(keep..).collect()
+                    };
+                    parcel.into_iter().for_each(|block| worker.free(block));
+                }
+            });
+        }
+    });
+    let mut worker = Worker::new(allocator, seed);
+    shared.into_inner().unwrap().into_iter().for_each(|block| worker.free(block));
+    drop(worker);
+    nothing_is_left(allocator);
+}
+
+#[test]
+fn leaving_threads_heaps_are_adopted() {
+    come_and_go(16, "leaving_threads_heaps_are_adopted");
+}
+
+#[test]
+fn leaving_threads_spans_are_claimed() {
+    come_and_go(0, "leaving_threads_spans_are_claimed");
+}
+
+#[test]
+fn some_are_adopted_and_some_dissolved() {
+    come_and_go(1, "some_are_adopted_and_some_dissolved");
+}
+
+/// An owner that does nothing any more, while others free all it allocated: the memory comes back
+/// without it, but for what it has in hand.
+#[test]
+fn memory_of_a_sleeping_owner_comes_back() {
+    let seed = seed("memory_of_a_sleeping_owner_comes_back");
+    let (_mock, allocator) = allocator(Options::DEFAULT);
+    let allocator = &*allocator;
+    let (blocks, to_free): (Sender<Vec<Block>>, Receiver<_>) = channel();
+    let (wake, sleep) = channel::<()>();
+    scope(|scope| {
+        scope.spawn(move || {
+            let mut worker = Worker::new(allocator, seed);
+            let sizes = [16, 64, 200, 1024, 5000, 32 << 10];
+            for size in sizes {
+                blocks.send((0..(4 << 20) / size).map(|_| worker.alloc(size)).collect()).unwrap();
+            }
+            drop(blocks);
+            // Asleep, its heap in hand.
+            assert!(sleep.recv().is_ok());
+        });
+        let all: Vec<Vec<Block>> = to_free.into_iter().collect();
+        let before = figures(allocator).active;
+        assert!(before >= 24 << 20);
+        std::thread::scope(|frees| {
+            for (index, blocks) in all.into_iter().enumerate() {
+                frees.spawn(move || {
+                    let mut worker = Worker::new(allocator, seed + index as u64);
+                    blocks.into_iter().for_each(|block| worker.free(block));
+                });
+            }
+        });
+        // SAFETY: the empty heap is nobody's.
+        unsafe { allocator.trim_all(empty(), 0) };
+        let snapshot = figures(allocator);
+        // One span of each of six classes may be not carved to its end, which is no full span.
+        assert!(snapshot.active <= 6 * 4 * (64 << 10), "{} bytes of {before} stay", snapshot.active);
+        assert_eq!(snapshot.dirty, 0);
+        wake.send(()).unwrap();
+    });
+    nothing_is_left(allocator);
+}
+
+/// A thread that only frees, and one that only allocates, for a long time: nothing grows.
+#[test]
+fn a_thread_that_only_frees_keeps_the_other_small() {
+    let seed = seed("a_thread_that_only_frees_keeps_the_other_small");
+    let (_mock, allocator) = allocator(Options::DEFAULT);
+    let allocator = &*allocator;
+    let (sender, receiver) = sync_channel::<Block>(1000);
+    scope(|scope| {
+        scope.spawn(move || {
+            let mut worker = Worker::new(allocator, seed);
+            for _ in 0..rounds(100_000) {
+                let size = 1 + worker.random.below(1024);
+                sender.send(worker.alloc(size)).unwrap();
+            }
+        });
+        scope.spawn(move || {
+            let mut worker = Worker::new(allocator, seed + 1);
+            receiver.into_iter().for_each(|block| worker.free(block));
+        });
+    });
+    let peak = figures(allocator).peak_active;
+    // At most 1000 blocks of at most 1 KiB are on their way, in spans of 32 classes.
+    assert!(peak <= (1 << 20) + 32 * 3 * (64 << 10), "{peak} bytes at the peak");
+    nothing_is_left(allocator);
+}
+
+/// First-class heaps that many threads use at once, and that are destroyed with blocks in them.
+#[test]
+fn first_class_heaps_serve_many_threads_and_end_whole() {
+    const THREADS: usize = 4;
+    let seed = seed("first_class_heaps_serve_many_threads_and_end_whole");
+    let (_mock, allocator) = allocator(Options::DEFAULT.with_parked_heaps(1));
+    let allocator = &*allocator;
+    for round in 0..rounds(6) as u64 {
+        let users: Vec<usize> = (0..2).map(|_| allocator.new_user_heap().expose_provenance()).collect();
+        let (users, barrier) = (&users, &Barrier::new(THREADS));
+        let shared: Mutex<Vec<Block>> = Mutex::default();
+        let shared = &shared;
+        scope(|scope| {
+            for index in 0..THREADS as u64 {
+                scope.spawn(move || {
+                    let mut worker = Worker::new(allocator, seed + round * 10 + index);
+                    let mut kept = Vec::new();
+                    barrier.wait();
+                    for _ in 0..3000 {
+                        let user: *mut Heap = stratalloc_core::addr::ptr(users[worker.random.below(2)]);
+                        let log = if worker.random.below(50) == 0 { 18 } else { 10 };
+                        let size = worker.random.size(log);
+                        // SAFETY: a first-class heap that this thread is not inside.
+                        let start = unsafe { allocator.with_tenure(user, || allocator.alloc(user, size, 16)) };
+                        let block = worker.admit(start, size);
+                        match worker.random.below(4) {
+                            // Stays to the heap's end.
+                            0 => kept.push(block),
+                            // Another thread frees it, through whatever it has.
+                            1 => shared.lock().unwrap().push(block),
+                            2 => worker.free(block),
+                            // SAFETY: as above.
+                            _ => unsafe {
+                                pattern::check(block.pointer(), block.usable, block.id);
+                                allocator.with_tenure(user, || allocator.dealloc(user, block.pointer()));
+                            },
+                        }
+                        let other = shared.lock().unwrap().pop();
+                        if let Some(block) = other {
+                            // A thread's own block, freed through a first-class heap.
+                            let own = worker.some();
+                            // SAFETY: as above.
+                            unsafe { allocator.with_tenure(user, || allocator.dealloc(user, own.pointer())) };
+                            worker.free(block);
+                        }
+                    }
+                    for block in kept {
+                        // SAFETY: in use.
+                        unsafe { pattern::check(block.pointer(), block.usable, block.id) };
+                    }
+                });
+            }
+        });
+        let mut worker = Worker::new(allocator, seed);
+        std::mem::take(&mut *shared.lock().unwrap()).into_iter().for_each(|block| worker.free(block));
+        drop(worker);
+        for &user in users {
+            // SAFETY: nobody uses it any more.
+            unsafe { allocator.destroy_user_heap(stratalloc_core::addr::ptr(user)) };
+        }
+        nothing_is_left(allocator);
+    }
+}
