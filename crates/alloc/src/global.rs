@@ -34,6 +34,12 @@ fn alloc_slow(size: usize, align: usize) -> *mut u8 {
 
 #[cold]
 #[inline(never)]
+fn alloc_zeroed_slow(size: usize, align: usize) -> *mut u8 {
+    raw::alloc_aligned_zeroed(size, align)
+}
+
+#[cold]
+#[inline(never)]
 unsafe fn realloc_slow(block: *mut u8, size: usize, align: usize) -> *mut u8 {
     // SAFETY: a usable heap with its tenure; the caller's block.
     with_heap(|heap| unsafe { ALLOCATOR.realloc(heap, block, size, align.max(16)) }).unwrap_or(null_mut())
@@ -52,6 +58,8 @@ unsafe impl GlobalAlloc for Stratalloc {
         }
     }
 
+    // A `Layout` promises a block: nothing is tested for null or alignment. Nor need its size be looked
+    // at: the span of a large block has an owner that is no thread's, so the one compare sends it off.
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, _layout: Layout) {
         // SAFETY: the caller's block.
@@ -60,7 +68,20 @@ unsafe impl GlobalAlloc for Stratalloc {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        raw::alloc_aligned_zeroed(layout.size(), layout.align())
+        let (size, align) = (layout.size(), layout.align());
+        let Some(class) = class(size, align) else { return alloc_zeroed_slow(size, align) };
+        let mut zeroed = false;
+        // SAFETY: as in `alloc`; a block that did not come by the slow path is at least `size` bytes.
+        unsafe {
+            let block = alloc_class_or(heap(), class, || {
+                zeroed = true;
+                alloc_zeroed_slow(size, align)
+            });
+            if !zeroed {
+                block.write_bytes(0, size);
+            }
+            block
+        }
     }
 
     #[inline]

@@ -13,6 +13,9 @@ use stratalloc_core::heap::Heap as CoreHeap;
 /// the heap in the allocator traits keeps safe code from using them afterwards; raw pointers are the
 /// caller's care.
 ///
+/// In a fork's child, a heap that another thread was in the middle of serves nothing more: it is
+/// refused like memory that cannot be had, and what is freed there is lost.
+///
 /// Costs 3.3 KiB, and per size class in use one span of 64 to 256 KiB address space, of which the
 /// pages in use count.
 ///
@@ -80,18 +83,22 @@ impl Heap {
     pub fn alloc(&self, layout: Layout) -> Option<NonNull<u8>> {
         let heap = self.core.as_ptr();
         // SAFETY: our heap, entered for the call.
-        NonNull::new(unsafe {
-            ALLOCATOR.with_tenure(heap, || ALLOCATOR.alloc(heap, layout.size(), layout.align().max(16)))
-        })
+        unsafe {
+            let block =
+                ALLOCATOR.with_tenure(heap, || ALLOCATOR.alloc(heap, layout.size(), layout.align().max(16)));
+            NonNull::new(block?)
+        }
     }
 
     /// As [`alloc`](Heap::alloc), zeroed.
     pub fn alloc_zeroed(&self, layout: Layout) -> Option<NonNull<u8>> {
         let heap = self.core.as_ptr();
         // SAFETY: our heap, entered for the call.
-        NonNull::new(unsafe {
-            ALLOCATOR.with_tenure(heap, || ALLOCATOR.alloc_zeroed(heap, layout.size(), layout.align().max(16)))
-        })
+        unsafe {
+            let block = ALLOCATOR
+                .with_tenure(heap, || ALLOCATOR.alloc_zeroed(heap, layout.size(), layout.align().max(16)));
+            NonNull::new(block?)
+        }
     }
 
     /// Frees a block.
@@ -102,7 +109,7 @@ impl Heap {
     pub unsafe fn dealloc(&self, block: NonNull<u8>, layout: Layout) {
         let _ = layout;
         let heap = self.core.as_ptr();
-        // SAFETY: our heap, entered for the call; the caller's block.
+        // SAFETY: our heap, entered for the call; the caller's block. One in a buried heap is lost.
         unsafe { ALLOCATOR.with_tenure(heap, || ALLOCATOR.dealloc(heap, block.as_ptr())) };
     }
 
@@ -114,9 +121,11 @@ impl Heap {
     pub unsafe fn realloc(&self, block: NonNull<u8>, layout: Layout, size: usize) -> Option<NonNull<u8>> {
         let heap = self.core.as_ptr();
         // SAFETY: our heap, entered for the call; the caller's block.
-        NonNull::new(unsafe {
-            ALLOCATOR.with_tenure(heap, || ALLOCATOR.realloc(heap, block.as_ptr(), size, layout.align().max(16)))
-        })
+        unsafe {
+            let block = ALLOCATOR
+                .with_tenure(heap, || ALLOCATOR.realloc(heap, block.as_ptr(), size, layout.align().max(16)));
+            NonNull::new(block?)
+        }
     }
 
     /// Frees all blocks of the heap, and the heap.

@@ -44,7 +44,7 @@ fn with_new_heap<T>(own: *mut Heap, work: impl FnOnce(*mut Heap) -> T) -> Option
             return None;
         }
         // SAFETY: the late heap, and `work` does not come back here.
-        return Some(unsafe { ALLOCATOR.with_tenure(late, || work(late)) });
+        return unsafe { ALLOCATOR.with_tenure(late, || work(late)) };
     }
     let adopted = adopt();
     if adopted.is_null() { None } else { Some(work(adopted)) }

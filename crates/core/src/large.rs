@@ -49,7 +49,8 @@ impl<O: Os> Allocator<O> {
                 (*span).class = u8::MAX;
                 (*span).capacity = 1;
                 (*span).carved = 1;
-                (*span).countdown = 0;
+                // A first-class heap's own free is an event at once.
+                (*span).countdown = 1;
                 (*span).block_size = 0;
                 (*span).free = null_mut();
                 (*span).list = &raw mut (*span).free;

@@ -108,11 +108,12 @@ impl<O: Os> Allocator<O> {
     }
 
     /// Runs `work` with the tenure of a heap that is parked between uses: a first-class heap or the
-    /// late heap. Waits while another thread has it.
+    /// late heap. Waits while another thread has it. `None`: that thread is gone, it did not come
+    /// along in a fork, and the heap is buried.
     ///
     /// # Safety
     /// `heap` is such a heap, and the calling thread is not inside it already.
-    pub unsafe fn with_tenure<T>(&self, heap: *mut Heap, work: impl FnOnce() -> T) -> T {
+    pub unsafe fn with_tenure<T>(&self, heap: *mut Heap, work: impl FnOnce() -> T) -> Option<T> {
         // SAFETY: a live heap; between `try_enter` and `leave` it is ours.
         unsafe {
             let mut spins = 0u32;
@@ -120,6 +121,8 @@ impl<O: Os> Allocator<O> {
                 spins += 1;
                 if spins < 64 {
                     core::hint::spin_loop();
+                } else if (*heap).tenure.is_dead() {
+                    return None;
                 } else {
                     self.os.yield_now();
                 }
@@ -128,14 +131,33 @@ impl<O: Os> Allocator<O> {
             // Nobody comes back here soon: nothing waits.
             self.flush_batches(heap);
             self.leave(heap);
-            result
+            Some(result)
         }
     }
 
     /// A first-class heap, parked; null: no memory. To be used through
     /// [`with_tenure`](Self::with_tenure).
     pub fn new_user_heap(&self) -> *mut Heap {
-        let heap = self.new_heap(self.node_here(), Role::User);
+        let node = self.node_here();
+        let vacant = match self.node(node).lock(&self.os, self.os.thread()) {
+            Some(mut stores) => stores.pool.unpark_vacant(),
+            None => null_mut(),
+        };
+        if !vacant.is_null() {
+            // SAFETY: a heap taken out of the pool. A late token may have made it claim an orphan:
+            // it starts without spans, or it would end with blocks of others.
+            let ready = unsafe {
+                self.with_tenure(vacant, || {
+                    self.settle(vacant, true);
+                    (*vacant).role = Role::User;
+                })
+            };
+            if ready.is_some() {
+                self.counters.heaps.fetch_add(1, Ordering::Relaxed);
+                return vacant;
+            }
+        }
+        let heap = self.new_heap(node, Role::User);
         if !heap.is_null() {
             // SAFETY: ours alone.
             unsafe { self.leave(heap) };
@@ -150,7 +172,9 @@ impl<O: Os> Allocator<O> {
     pub unsafe fn destroy_user_heap(&self, heap: *mut Heap) {
         // SAFETY: the caller's heap.
         unsafe {
-            self.with_tenure(heap, || self.release_all(heap));
+            if self.with_tenure(heap, || self.release_all(heap)).is_none() {
+                return;
+            }
             self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
             // Its struct serves a thread next; stale readers of the role only choose between two
             // correct ways to send a block home.

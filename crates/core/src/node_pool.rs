@@ -69,6 +69,17 @@ impl NodePool {
         heap
     }
 
+    /// Takes a vacant heap, or null.
+    #[must_use]
+    pub fn unpark_vacant(&mut self) -> *mut Heap {
+        let heap = self.vacant;
+        if !heap.is_null() {
+            // SAFETY: a heap of the pool.
+            self.vacant = unsafe { (*heap).next_parked };
+        }
+        heap
+    }
+
     /// Takes a parked heap that has spans, or null; for trimming and dissolving.
     #[must_use]
     pub fn unpark_filled(&mut self) -> *mut Heap {

@@ -389,7 +389,8 @@ fn first_class_heaps_serve_many_threads_and_end_whole() {
                         let log = if worker.random.below(50) == 0 { 18 } else { 10 };
                         let size = worker.random.size(log);
                         // SAFETY: a first-class heap that this thread is not inside.
-                        let start = unsafe { allocator.with_tenure(user, || allocator.alloc(user, size, 16)) };
+                        let start = unsafe { allocator.with_tenure(user, || allocator.alloc(user, size, 16)) }
+                            .expect("not a fork's child");
                         let block = worker.admit(start, size);
                         match worker.random.below(4) {
                             // Stays to the heap's end.

@@ -163,6 +163,11 @@ impl<O: Os> Allocator<O> {
                     }
                     // Else the span is left alone for ever: who knows which of its blocks are in use.
                 }
+                // A large block of a first-class heap.
+                Place::None if (*span).kind == Kind::Large => {
+                    (*heap).larges.remove(span);
+                    self.free_span(span);
+                }
                 Place::None | Place::Orphan | Place::OrphanFull => {
                     self.broken(
                         b"the free of a block in a span that is in no list",

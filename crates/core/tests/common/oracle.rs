@@ -211,7 +211,7 @@ impl Oracle {
                 return None;
             }
             // SAFETY: a heap that is parked between uses; this thread is not inside it.
-            Some(unsafe { allocator.with_tenure(shared, || work(allocator, shared)) })
+            unsafe { allocator.with_tenure(shared, || work(allocator, shared)) }
         })
     }
 
