@@ -48,7 +48,7 @@ impl<O: Os> Allocator<O> {
                 (*span).place = Place::None;
                 (*span).class = u8::MAX;
                 (*span).capacity = 1;
-                (*span).carved = 1;
+                (*span).set_carved(1);
                 // A first-class heap's own free is an event at once.
                 (*span).countdown = 1;
                 (*span).block_size = 0;

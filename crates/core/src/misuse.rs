@@ -73,7 +73,7 @@ impl<O: Os> Allocator<O> {
             Kind::Small if !address.is_multiple_of(16) || !span.is_block(address) => {
                 let size = span.block_size as usize;
                 let offset = (address - span.start) % size;
-                if (address - span.start) / size >= span.carved as usize {
+                if (address - span.start) / size >= span.carved() as usize {
                     return line.text(b"never allocated");
                 }
                 line.text(b"interior pointer, ")

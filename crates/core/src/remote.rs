@@ -116,8 +116,9 @@ impl RemoteList {
 
     /// Takes the whole list. Only the holder of the span's token calls this.
     pub fn take(&self) -> Taken {
-        // Acquire pairs with the Release of `push`.
-        match self.0.swap(0, Ordering::Acquire) {
+        // Acquire pairs with the Release of `push`. Release pairs with the Acquire of the push that finds
+        // the list empty: the next token's holder writes the pending link after we have read it.
+        match self.0.swap(0, Ordering::AcqRel) {
             RETIRED => Taken::Retired,
             word => Taken::Chain(ptr(word & POINTER), word >> COUNT_SHIFT),
         }

@@ -91,7 +91,7 @@ impl<O: Os> Allocator<O> {
                 Place::Full | Place::OrphanFull => capacity,
                 Place::Available | Place::Orphan => read_volatile(&raw const (*span).countdown),
                 Place::Current if (*span).owner() == crate::addr::addr(own) => self.used_of_current(own, span),
-                Place::Current | Place::None => read_volatile(&raw const (*span).carved),
+                Place::Current | Place::None => (*span).carved(),
             };
             used.min(capacity).saturating_sub((*span).remote.len() as u32)
         }

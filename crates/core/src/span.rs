@@ -20,7 +20,7 @@
 
 use crate::class;
 use crate::remote::RemoteList;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::ptr::null_mut;
 
 /// A free block: its first word links to the next.
@@ -99,8 +99,7 @@ pub struct Span {
     pub list: *mut *mut Block,
     /// Own frees until the slow path is due.
     pub countdown: u32,
-    /// Blocks ever handed out to a list: the rest of the span is untouched.
-    pub carved: u32,
+    carved: AtomicU32,
     /// Blocks the span can hold; 1 for a large block.
     pub capacity: u32,
     /// What this describes.
@@ -151,7 +150,7 @@ macro_rules! foreign {
             owner: AtomicUsize::new(OWNER_NONE),
             list: null_mut(),
             countdown: 0,
-            carved: 0,
+            carved: AtomicU32::new(0),
             capacity: 0,
             kind: Kind::Foreign,
             place: Place::None,
@@ -198,6 +197,19 @@ impl Span {
         self.start + self.bytes()
     }
 
+    /// Blocks ever handed out to a list: the rest of the span is untouched. Atomic, since others look at
+    /// it when they check a pointer; relaxed: whoever was given a block sees at least that block carved.
+    #[inline(always)]
+    pub fn carved(&self) -> u32 {
+        self.carved.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`carved`](Span::carved). Only who owns the span does.
+    #[inline(always)]
+    pub fn set_carved(&self, blocks: u32) {
+        self.carved.store(blocks, Ordering::Relaxed);
+    }
+
     /// The owner word. Relaxed: whoever holds a block got it from a thread that had seen the owner
     /// written; a change of owner after that is found out by the protocol, not by this load.
     #[inline(always)]
@@ -229,7 +241,7 @@ impl Span {
             Kind::Small => {
                 let offset = address.wrapping_sub(self.start);
                 offset.is_multiple_of(self.block_size as usize)
-                    && offset / (self.block_size as usize) < self.carved as usize
+                    && offset / (self.block_size as usize) < self.carved() as usize
             }
             Kind::Large => address == self.start,
             _ => false,

@@ -6,8 +6,9 @@
 //! something to take; the descriptor is released once, after everybody's last look at it.
 //!
 //! Seen to fail with: `Relaxed` for the `AcqRel` in `push` (races on the blocks), `Release` for it (the
-//! one who retires races with earlier pushers), `Relaxed` for the `Acquire` in `take`, a `push` that
-//! reports the token when the list was not empty, `total > capacity` for `total == capacity`.
+//! one who retires races with earlier pushers), `Release` or `Acquire` alone for the `AcqRel` in `take` (the
+//! second: one token's holder races with the next's on the pending link), a `push` that reports the token
+//! when the list was not empty, `total > capacity` for `total == capacity`.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
@@ -30,6 +31,8 @@ struct Span {
     memory: [Memory; BLOCKS],
     /// What the program wrote in each block.
     contents: [UnsafeCell<usize>; BLOCKS],
+    /// What only the token's holder touches: the pending link.
+    token: UnsafeCell<usize>,
     /// False once the descriptor is released.
     descriptor: UnsafeCell<bool>,
     /// How often each block came home.
@@ -51,6 +54,7 @@ impl Span {
             list: RemoteList::new(),
             memory: std::array::from_fn(|_| block()),
             contents: std::array::from_fn(|_| UnsafeCell::new(0)),
+            token: UnsafeCell::new(0),
             descriptor: UnsafeCell::new(true),
             home: std::array::from_fn(|_| AtomicUsize::new(0)),
             retired: AtomicUsize::new(0),
@@ -71,8 +75,21 @@ impl Span {
         self.contents[index].with_mut(|contents| unsafe { *contents += 1 });
     }
 
+    fn touch_link(&self) {
+        // SAFETY: loom checks that nobody else is at it.
+        self.token.with_mut(|link| unsafe { *link += 1 });
+    }
+
     /// Frees a chain, as `Allocator::send` does; true: we hold the token.
     fn free(&self, chain: &[usize]) -> bool {
+        let token = self.push(chain);
+        if token {
+            self.touch_link();
+        }
+        token
+    }
+
+    fn push(&self, chain: &[usize]) -> bool {
         chain.iter().for_each(|&index| self.write(index));
         for link in chain.windows(2) {
             // SAFETY: our blocks.
@@ -101,6 +118,7 @@ impl Span {
     fn take(&self) -> usize {
         // SAFETY: loom checks it.
         self.descriptor.with(|alive| assert!(unsafe { *alive }, "the token outlived the descriptor"));
+        self.touch_link();
         match self.list.take() {
             Taken::Chain(mut block, count) => {
                 for left in (0..count).rev() {

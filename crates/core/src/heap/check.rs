@@ -5,7 +5,8 @@
 //! them, and one in [`SAMPLE`] from then on: a double free in a test shows at once, one in a service
 //! sooner or later (the idea of sampled detection is GWP-ASan's). Checked are: the pointer starts a
 //! block; the block is not in the first [`DEPTH`] of the free list already; the links there point
-//! into the span. A span that becomes empty is checked likewise, as long as the budget lasts.
+//! into the span. Chains that come from other threads, and spans that become empty, are checked likewise
+//! as long as the budget lasts.
 
 use super::Heap;
 use crate::addr::addr;
@@ -18,7 +19,9 @@ pub(super) const THOROUGH: u32 = 1024;
 /// One in so many is checked afterwards.
 const SAMPLE: u32 = 8192;
 /// Blocks of a list that a check looks at.
-const DEPTH: u32 = 64;
+const DEPTH: usize = 64;
+/// Blocks of a chain from other threads that a check looks at.
+const CHAIN: usize = 16;
 
 impl<O: Os> Allocator<O> {
     /// Own frees of a current span until the next check.
@@ -47,26 +50,65 @@ impl<O: Os> Allocator<O> {
                 self.bad_pointer(b"free", addr(block));
                 return false;
             }
-            let mut link = (*block).next;
-            for _ in 0..DEPTH {
-                if link.is_null() {
-                    break;
-                }
-                if link == block {
-                    // The second push wrote over the link to what came behind the block: that is lost,
-                    // and the list, which closed to a ring, ends with the block now.
-                    *list = (*block).next;
-                    (*block).next = core::ptr::null_mut();
-                    self.double_free(addr(block));
-                    return false;
-                }
-                if !self.in_span(span, link) {
-                    break;
-                }
-                link = (*link).next;
+            if self.is_listed(span, block, (*block).next, DEPTH) {
+                // The second push wrote over the link to what came behind the block: that is lost,
+                // and the list, which closed to a ring, ends with the block now.
+                *list = (*block).next;
+                (*block).next = core::ptr::null_mut();
+                self.double_free(addr(block));
+                return false;
             }
             true
         }
+    }
+
+    /// Checks a chain of blocks that other threads freed, before it joins the span's list: none of its
+    /// first blocks is there already, or twice in the chain. Counts against the heap's budget.
+    ///
+    /// # Safety
+    /// As for [`check_free`](Self::check_free); the chain holds `count` blocks of the span.
+    #[must_use]
+    pub(super) unsafe fn check_chain(
+        &self,
+        heap: *mut Heap,
+        span: *mut Span,
+        head: *mut Block,
+        count: usize,
+    ) -> bool {
+        // SAFETY: as above.
+        unsafe {
+            if (*heap).checks == 0 {
+                return true;
+            }
+            (*heap).checks -= 1;
+            let mut block = head;
+            for left in (1..=count.min(CHAIN)).rev() {
+                let after = (*block).next;
+                if self.is_listed(span, block, after, left - 1) || self.is_listed(span, block, *(*span).list, DEPTH) {
+                    self.double_free(addr(block));
+                    return false;
+                }
+                block = after;
+            }
+            true
+        }
+    }
+
+    /// True when `block` is among the first `depth` blocks from `link` on.
+    unsafe fn is_listed(&self, span: *mut Span, block: *mut Block, mut link: *mut Block, depth: usize) -> bool {
+        for _ in 0..depth {
+            // SAFETY: as above: only links that lie in the span are followed.
+            unsafe {
+                if link == block {
+                    return true;
+                }
+                if link.is_null() || !self.in_span(span, link) {
+                    return false;
+                }
+                link = (*link).next;
+            }
+        }
+        false
     }
 
     /// Checks that the list of a span that is about to be released holds all of its blocks. Counts
@@ -77,7 +119,7 @@ impl<O: Os> Allocator<O> {
     pub(super) unsafe fn check_empty(&self, heap: *mut Heap, span: *mut Span) -> bool {
         // SAFETY: as above.
         unsafe {
-            let carved = (*span).carved;
+            let carved = (*span).carved();
             if (*heap).checks < carved {
                 return true;
             }

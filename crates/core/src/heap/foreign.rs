@@ -272,6 +272,8 @@ impl<O: Os> Allocator<O> {
                     (*heap).larges.remove(span);
                     self.free_span(span);
                 }
+                // A chain with a block that was freed twice is left alone for ever.
+                Taken::Chain(head, count) if !self.check_chain(heap, span, head, count) => {}
                 Taken::Chain(head, count) => {
                     self.free_chain(heap, span, head, chain_tail(head, count), count as u32);
                 }

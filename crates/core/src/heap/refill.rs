@@ -40,7 +40,7 @@ impl<O: Os> Allocator<O> {
                 }
                 let span = (*heap).current[class];
                 if !span.is_null() {
-                    if (*span).carved < (*span).capacity {
+                    if (*span).carved() < (*span).capacity {
                         return (self.carve(span), (*span).dirty == 0);
                     }
                     self.make_full(heap, class);
@@ -84,10 +84,10 @@ impl<O: Os> Allocator<O> {
         // count` lies in the span and nobody has seen it.
         unsafe {
             let size = (*span).block_size as usize;
-            let left = ((*span).capacity - (*span).carved) as usize;
+            let left = ((*span).capacity - (*span).carved()) as usize;
             let count = (EXTENT / size).clamp(1, left);
-            let first = (*span).start + (*span).carved as usize * size;
-            (*span).carved += count as u32;
+            let first = (*span).start + (*span).carved() as usize * size;
+            (*span).set_carved((*span).carved() + count as u32);
             let mut next = null_mut();
             for index in (1..count).rev() {
                 let block: *mut Block = ptr(first + index * size);
@@ -128,7 +128,7 @@ impl<O: Os> Allocator<O> {
                 (*span).class = class as u8;
                 (*span).block_size = size_of_class(class) as u32;
                 (*span).capacity = capacity_of_class(class) as u32;
-                (*span).carved = 0;
+                (*span).set_carved(0);
                 (*span).countdown = 0;
                 (*span).free = null_mut();
                 (*span).list = &raw mut (*span).free;

@@ -85,7 +85,7 @@ impl<O: Os> Allocator<O> {
             (*span).list = &raw mut (*span).free;
             if used == 0 {
                 self.release(span);
-            } else if (*span).free.is_null() && (*span).carved == (*span).capacity {
+            } else if (*span).free.is_null() && (*span).carved() == (*span).capacity {
                 (*span).place = Place::Full;
                 (*span).countdown = 1;
                 (*heap).full.push_front(span);
@@ -130,7 +130,7 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let class = (*span).class as usize;
             let list = if (*heap).counting { (*span).free } else { (*heap).lists[class] };
-            (*span).carved - chain_length(list, (*span).carved)
+            (*span).carved() - chain_length(list, (*span).carved())
         }
     }
 
@@ -194,7 +194,7 @@ impl<O: Os> Allocator<O> {
             let idle = (*heap).lists[class].is_null() && !(*heap).counting;
             if idle && !current.is_null() {
                 self.unfile(heap, current);
-                self.file(heap, current, (*current).carved);
+                self.file(heap, current, (*current).carved());
                 self.make_current(heap, span);
             } else {
                 self.file(heap, span, 0);
