@@ -15,12 +15,14 @@
 //! * `fast`: the paths that every allocation and free takes, inlined into their callers;
 //! * `refill`: where blocks come from when a list is empty;
 //! * `check`: checks of some frees, paid by the slow path;
+//! * `keep`: which empty spans stay;
 //! * `spans`: the moves of spans between current, full, available, released and orphaned;
 //! * `foreign`: frees of blocks that another heap owns: batches, tokens, claims.
 
 mod check;
 mod fast;
 mod foreign;
+mod keep;
 mod refill;
 mod spans;
 
@@ -73,6 +75,10 @@ pub struct Heap {
     pub node: u8,
     /// Nesting depth of slow paths: above 0, the lists may be between two states.
     depth: u8,
+    /// Class at which the last search for a kept span ended.
+    hand: u8,
+    /// Bytes of current spans that are kept although they were empty.
+    kept: usize,
     /// Checks of own frees left before they are only sampled.
     checks: u32,
     current: [*mut Span; CLASSES],
@@ -116,6 +122,8 @@ impl Heap {
         counting: false,
         node: 0,
         depth: 0,
+        hand: 0,
+        kept: 0,
         checks: 0,
         current: [null_mut(); CLASSES],
         available: [SpanList::EMPTY; CLASSES],

@@ -201,6 +201,7 @@ impl<O: Os> Allocator<O> {
         match self.late.compare_exchange(null_mut(), heap, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => heap,
             Err(other) => {
+                self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
                 if let Some(mut stores) = self.node(0).lock(&self.os, self.os.thread()) {
                     // SAFETY: nobody else knows it.
                     unsafe { stores.pool.park(heap, true) };

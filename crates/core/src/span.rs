@@ -139,7 +139,13 @@ pub struct Span {
     /// Generation of the stores whose list the span is in (see
     /// [`PageHeap::begin_anew`](crate::page_heap::PageHeap::begin_anew)).
     pub generation: u32,
+    /// Frees between two looks at a current span that its heap keeps; 0 for others.
+    pub kept: u32,
 }
+
+// Loom's atomics are larger.
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<Span>() == 128);
 
 // SAFETY: descriptors are reached through raw pointers; the module says who may touch which field.
 unsafe impl Sync for Span {}
@@ -170,6 +176,7 @@ macro_rules! foreign {
             stamp: 0,
             dirty: 0,
             generation: 0,
+            kept: 0,
         }
     };
 }

@@ -430,3 +430,62 @@ fn first_class_heaps_serve_many_threads_and_end_whole() {
         nothing_is_left(allocator);
     }
 }
+
+/// Threads whose own heap is parked already (their destructors run after the exit hook) share one heap.
+#[test]
+fn the_late_heap_serves_many_threads() {
+    const THREADS: usize = 4;
+    let seed = seed("the_late_heap_serves_many_threads");
+    let (_mock, allocator) = allocator(Options::DEFAULT);
+    let allocator = &*allocator;
+    let barrier = &Barrier::new(THREADS);
+    let (to_main, left) = channel::<Vec<Block>>();
+    let late: Vec<usize> = scope(|scope| {
+        let threads: Vec<_> = (0..THREADS as u64)
+            .map(|index| {
+                let to_main = to_main.clone();
+                scope.spawn(move || {
+                    let mut worker = Worker::new(allocator, seed + index);
+                    let mut blocks: Vec<Block> = (0..500).map(|_| worker.some()).collect();
+                    // SAFETY: this thread's heap; what the worker has from here on is the late heap.
+                    unsafe { allocator.park(worker.heap) };
+                    barrier.wait();
+                    let late = allocator.late_heap();
+                    for _ in 0..2000 {
+                        let size = worker.random.size(10);
+                        // SAFETY: the late heap, which this thread is not inside.
+                        let start =
+                            unsafe { allocator.with_tenure(late, || allocator.alloc(late, size, 16)) }.unwrap();
+                        let block = worker.admit(start, size);
+                        blocks.push(block);
+                        let block = blocks.swap_remove(worker.random.below(blocks.len()));
+                        // SAFETY: as above; the block is ours.
+                        unsafe {
+                            pattern::check(block.pointer(), block.usable, block.id);
+                            allocator.with_tenure(late, || allocator.dealloc(late, block.pointer())).unwrap();
+                        }
+                    }
+                    to_main.send(blocks).unwrap();
+                    // Parked above.
+                    std::mem::forget(worker);
+                    late.expose_provenance()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(late.iter().all(|&heap| heap == late[0]), "one late heap");
+    assert_eq!(figures(allocator).heaps, 1);
+    drop(to_main);
+    let late: *mut Heap = stratalloc_core::addr::ptr(late[0]);
+    for block in left.into_iter().flatten() {
+        // SAFETY: as above.
+        unsafe { allocator.with_tenure(late, || allocator.dealloc(late, block.pointer())) }.unwrap();
+    }
+    // SAFETY: as above.
+    unsafe { allocator.with_tenure(late, || allocator.settle(late, true)) }.unwrap();
+    // SAFETY: the empty heap is nobody's.
+    unsafe { allocator.trim_all(empty(), 0) };
+    let snapshot = figures(allocator);
+    assert_eq!((snapshot.allocated, snapshot.active, snapshot.dirty), (0, 0, 0), "{snapshot:?}");
+}

@@ -84,7 +84,9 @@ impl<O: Os> Allocator<O> {
             let mut block = head;
             for left in (1..=count.min(CHAIN)).rev() {
                 let after = (*block).next;
-                if self.is_listed(span, block, after, left - 1) || self.is_listed(span, block, *(*span).list, DEPTH) {
+                if self.is_listed(span, block, after, left - 1)
+                    || self.is_listed(span, block, *(*span).list, DEPTH)
+                {
                     self.double_free(addr(block));
                     return false;
                 }

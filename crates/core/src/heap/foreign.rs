@@ -293,7 +293,7 @@ impl<O: Os> Allocator<O> {
             Block::link(tail, *list);
             *list = head;
             match (*span).place {
-                Place::Current => {}
+                Place::Current => self.rearm(heap, span),
                 Place::Full => {
                     (*heap).full.remove(span);
                     self.file(heap, span, (*span).capacity - count);

@@ -56,7 +56,8 @@ impl<O: Os> Allocator<O> {
                 if span.is_null() {
                     return (null_mut(), false);
                 }
-                self.make_current(heap, span);
+                // An available span's countdown and an orphan's say how many blocks are in use; a new one's is 0.
+                self.make_current(heap, span, (*span).countdown);
             }
         }
     }

@@ -9,17 +9,17 @@ use crate::span::{Block, Kind, Place, Span};
 use core::ptr::null_mut;
 
 impl<O: Os> Allocator<O> {
-    /// Makes a span that is in no list the one its class allocates from.
+    /// Makes a span that is in no list the one its class allocates from. `used`: its blocks in use.
     ///
     /// # Safety
     /// The caller has the heap's tenure and the heap owns the span; the class has no current span
     /// and its list is empty.
-    pub(super) unsafe fn make_current(&self, heap: *mut Heap, span: *mut Span) {
+    pub(super) unsafe fn make_current(&self, heap: *mut Heap, span: *mut Span, used: u32) {
         // SAFETY: the caller's heap and span.
         unsafe {
             let class = (*span).class as usize;
             (*span).place = Place::Current;
-            (*span).countdown = self.check_interval(heap);
+            (*span).countdown = self.first_countdown(heap, span, used);
             if (*heap).counting {
                 // The heap's list stays empty, so that every allocation comes to be counted.
                 (*span).list = &raw mut (*span).free;
@@ -65,6 +65,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap.
         unsafe {
             let span = (*heap).current[class];
+            self.unkeep(heap, span);
             (*heap).current[class] = null_mut();
             (*span).place = Place::Full;
             (*span).list = &raw mut (*span).free;
@@ -107,6 +108,7 @@ impl<O: Os> Allocator<O> {
             let class = (*span).class as usize;
             match (*span).place {
                 Place::Current => {
+                    self.unkeep(heap, span);
                     if !(*heap).counting {
                         (*span).free = (*heap).lists[class];
                         (*heap).lists[class] = null_mut();
@@ -146,7 +148,7 @@ impl<O: Os> Allocator<O> {
                 Place::Current => {
                     // A bad free is off the list again.
                     let _ = self.check_free(heap, span);
-                    (*span).countdown = self.check_interval(heap);
+                    self.rearm(heap, span);
                 }
                 Place::Full => {
                     if self.check_free(heap, span) {
@@ -195,7 +197,8 @@ impl<O: Os> Allocator<O> {
             if idle && !current.is_null() {
                 self.unfile(heap, current);
                 self.file(heap, current, (*current).carved());
-                self.make_current(heap, span);
+                self.make_current(heap, span, 0);
+                self.rearm(heap, span);
             } else {
                 self.file(heap, span, 0);
             }
