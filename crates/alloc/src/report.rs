@@ -44,11 +44,12 @@ pub fn write_report(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Reside
 }
 
 /// Every figure of a snapshot but the classes, by its field's name.
-fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 19] {
+fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 20] {
     // Destructured, so that a new figure cannot be forgotten here.
     let Snapshot {
         allocated,
         active,
+        touched,
         dirty,
         clean,
         mapped,
@@ -71,6 +72,7 @@ fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 19] {
     [
         ("allocated", allocated as u64),
         ("active", active as u64),
+        ("touched", touched as u64),
         ("dirty", dirty as u64),
         ("clean", clean as u64),
         ("mapped", mapped as u64),
@@ -105,8 +107,14 @@ pub fn write_show(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Resident
     let s = snapshot;
     out.write_str("stratalloc: statistics\n")?;
     row(out, "allocated", &Bytes(s.allocated as u64), format_args!("in the program's hands"))?;
-    let waste = Percent { part: s.active.saturating_sub(s.allocated) as u64, whole: s.active as u64 };
-    row(out, "active", &Bytes(s.active as u64), format_args!("in spans in use, {waste} of it fragmentation"))?;
+    row(out, "active", &Bytes(s.active as u64), format_args!("in spans in use"))?;
+    let waste = Percent { part: s.touched.saturating_sub(s.allocated) as u64, whole: s.touched as u64 };
+    row(
+        out,
+        "touched",
+        &Bytes(s.touched as u64),
+        format_args!("of it handed out at least once, {waste} fragmentation"),
+    )?;
     let with_dirty = Bytes(s.peak_dirty as u64);
     row(out, "peak", &Bytes(s.peak_active as u64), format_args!("active; {with_dirty} with dirty"))?;
     row(out, "dirty", &Bytes(s.dirty as u64), format_args!("free and still resident"))?;
@@ -280,7 +288,8 @@ mod tests {
         classes[9] = ClassStats { block_size: 160, live: 0, capacity: 409, spans: 1, allocs: 0 };
         Snapshot {
             allocated: 1 << 20,
-            active: 5 << 18,
+            active: 6 << 18,
+            touched: 5 << 18,
             dirty: 3 << 10,
             clean: 7 << 30,
             mapped: (5 << 18) + (3 << 10) + (7 << 30),
@@ -310,7 +319,7 @@ mod tests {
         let mut out = String::new();
         write_report(&mut out, &snapshot(), Some(RSS)).unwrap();
         let lines: Vec<&str> = out.lines().collect();
-        let expected = "stratalloc-report 1|allocated 1048576|active 1310720|dirty 3072|clean 7516192768|\
+        let expected = "stratalloc-report 1|allocated 1048576|active 1572864|touched 1310720|dirty 3072|clean 7516192768|\
              mapped 7517506560|metadata 512|peak_active 2097152|peak_dirty 3145728|purged 9999999999|purges 12|\
              os_calls 34|large_live 2|large_bytes 524288|large_allocs 17|large_peak 6|large_peak_bytes 700000|heaps 3|parked 4|orphans 5|\
              rss_current 4194304|rss_peak 5242880|minor_faults 1500|major_faults 2|\
@@ -345,7 +354,8 @@ mod tests {
         write_show(&mut out, &snapshot(), Some(RSS)).unwrap();
         for (name, value, note) in [
             ("allocated", "1.0 MiB", "in the program's hands"),
-            ("active", "1.2 MiB", "in spans in use, 20.0 % of it fragmentation"),
+            ("active", "1.5 MiB", "in spans in use"),
+            ("touched", "1.2 MiB", "of it handed out at least once, 20.0 % fragmentation"),
             ("peak", "2.0 MiB", "active; 3.0 MiB with dirty"),
             ("dirty", "3.0 KiB", "free and still resident"),
             ("clean", "7.0 GiB", "free, given back or never touched"),

@@ -14,9 +14,9 @@ use stratalloc_os::{NATIVE, Native, thread_exit};
 pub(crate) static ALLOCATOR: Allocator<Native> = Allocator::new(NATIVE);
 
 /// The heap of a thread that has none yet.
-static EMPTY: Heap = Heap::EMPTY;
+static EMPTY: Heap = Heap::empty();
 /// The heap of a thread that has none any more.
-static GONE: Heap = Heap::EMPTY;
+static GONE: Heap = Heap::empty();
 
 mod slot {
     stratalloc_os::heap_slot!(super::EMPTY, "stratalloc_heap");

@@ -88,10 +88,10 @@ fn memory(out: &mut String, report: &Report, peak_charged: u64) -> fmt::Result {
         &bytes("peak_active"),
         format_args!("peak, {with_dirty} with free memory kept; {active} at exit"),
     )?;
-    let (allocated, active) = (report.get("allocated"), report.get("active"));
-    let waste = units::percent(active.saturating_sub(allocated), active);
-    let (allocated, active) = (units::bytes(allocated), units::bytes(active));
-    row(out, "fragmentation", &waste, format_args!("at exit: {allocated} allocated in {active} active"))?;
+    let (allocated, touched) = (report.get("allocated"), report.get("touched"));
+    let waste = units::percent(touched.saturating_sub(allocated), touched);
+    let (allocated, touched) = (units::bytes(allocated), units::bytes(touched));
+    row(out, "fragmentation", &waste, format_args!("at exit: {allocated} allocated in {touched} touched"))?;
     let (calls, kept) = (units::count(report.get("purges")), bytes("dirty"));
     row(
         out,
@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    const REPORT: &str = "stratalloc-report 1\nallocated 786432\nactive 1048576\ndirty 65536\npeak_active 2097152\n\
+    const REPORT: &str = "stratalloc-report 1\nallocated 786432\nactive 1048576\ntouched 1048576\ndirty 65536\npeak_active 2097152\n\
         peak_dirty 3145728\npurged 4194304\npurges 9\nlarge_allocs 10\nrss_current 5242880\nrss_peak 6291456\n\
         class 16 1 4096 1 600\nclass 112 1 585 1 20\nclass 128 1 512 1 370\nend\n";
 
@@ -179,7 +179,7 @@ stratalloc: sort (process 77) ended with status 3
   time                1.50 s  wall; 900.0 ms user, 90.0 ms system
   memory             6.0 MiB  peak, resident; 5.0 MiB at exit
   in blocks          2.0 MiB  peak, 3.0 MiB with free memory kept; 1.0 MiB at exit
-  fragmentation       25.0 %  at exit: 768.0 KiB allocated in 1.0 MiB active
+  fragmentation       25.0 %  at exit: 768.0 KiB allocated in 1.0 MiB touched
   returned           4.0 MiB  to the system in 9 calls; 64.0 KiB kept free at exit
   page faults          1,234  minor; 5 major
   allocations          1,000  10 of them above 32.0 KiB

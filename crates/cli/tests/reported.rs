@@ -22,7 +22,7 @@ fn the_summary_goes_to_stderr_with_every_figure() {
         "  wall; ",
         "  memory             6.0 MiB  peak, resident; 5.0 MiB at exit\n",
         "  in blocks          2.0 MiB  peak, 3.0 MiB with free memory kept; 1.0 MiB at exit\n",
-        "  fragmentation       25.0 %  at exit: 768.0 KiB allocated in 1.0 MiB active\n",
+        "  fragmentation       25.0 %  at exit: 768.0 KiB allocated in 1.0 MiB touched\n",
         "  returned           4.0 MiB  to the system in 9 calls; 64.0 KiB kept free at exit\n",
         "  page faults   ",
         "  allocations          1,000  10 of them above 32.0 KiB\n",

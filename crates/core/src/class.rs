@@ -31,7 +31,7 @@ static SLICES: [u8; CLASSES] = slices();
 /// Index into [`TABLE`] of a request of at most [`SMALL_MAX`] bytes.
 #[inline(always)]
 pub const fn index(size: usize) -> usize {
-    (size + MIN_BLOCK - 1) / MIN_BLOCK
+    size.div_ceil(MIN_BLOCK)
 }
 
 /// Class of a request of `size` bytes at 16-byte alignment; `None` above [`SMALL_MAX`].
@@ -142,7 +142,7 @@ const _: () = {
     let mut class = 0;
     while class < CLASSES {
         let size = size_const(class);
-        assert!(size % 16 == 0);
+        assert!(size.is_multiple_of(16));
         if class > 0 {
             let below = size_const(class - 1);
             assert!(below < size);

@@ -3,7 +3,7 @@
 //! Two levels: the top half of a 48-bit address picks a 4 GiB *window*, the next 16 bits its
 //! 64 KiB slice. Both levels hold *differences* to a static that stands for "foreign", so memory
 //! that is all zero (untouched `.bss`, a fresh mapping) already answers every address: a null
-//! pointer or a foreign one finds [`Span::FOREIGN`] by the same loads as a block of ours finds its
+//! pointer or a foreign one finds [`Span::foreign`] by the same loads as a block of ours finds its
 //! descriptor, without a test. (mimalloc 3 and snmalloc look spans up in maps of this kind; masking
 //! to an aligned region, the design's first idea, needs the null test and faults on foreign
 //! addresses.)
@@ -74,7 +74,7 @@ impl Directory {
         Self {
             windows: [const { AtomicUsize::new(0) }; WINDOWS],
             foreign: [const { AtomicUsize::new(0) }; WINDOW_SLICES],
-            foreign_span: Span::FOREIGN,
+            foreign_span: Span::foreign(),
             first: AtomicPtr::new(core::ptr::null_mut()),
         }
     }
@@ -91,7 +91,7 @@ impl Directory {
     }
 
     /// Where the descriptor of the span that `address` lies in is, as a difference to
-    /// [`base`](Self::base); 0 stands for [`Span::FOREIGN`]. Two loads; see [`lookup`](Self::lookup).
+    /// [`base`](Self::base); 0 stands for [`Span::foreign`]. Two loads; see [`lookup`](Self::lookup).
     #[inline(always)]
     unsafe fn entry(&self, address: usize) -> usize {
         let window = address >> WINDOW_SHIFT;
@@ -120,7 +120,7 @@ impl Directory {
         unsafe { (*ptr::<AtomicUsize>(entry)).load(Ordering::Relaxed) }
     }
 
-    /// Descriptor of the span that `address` lies in; [`Span::FOREIGN`] when it is not ours. Two
+    /// Descriptor of the span that `address` lies in; [`Span::foreign`] when it is not ours. Two
     /// loads. For addresses from [`ADDRESS_END`] on the answer is not defined and may fault: no
     /// allocator ever gave them out; [`find`](Directory::find) tests.
     ///

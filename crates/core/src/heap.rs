@@ -9,7 +9,7 @@
 //! Other spans of the class keep their free blocks themselves. What a free does is written on the
 //! span (see [`crate::span`]), so neither path asks what state anything is in.
 //!
-//! A thread begins on [`Heap::EMPTY`], whose lists are empty for ever and whose address owns
+//! A thread begins on [`Heap::empty`], whose lists are empty for ever and whose address owns
 //! nothing: "not initialised" is the slow path's question, not the fast path's.
 //!
 //! * `fast`: the paths that every allocation and free takes, inlined into their callers;
@@ -116,25 +116,27 @@ unsafe impl Sync for Heap {}
 
 impl Heap {
     /// The heap of a thread that has none: never written, owns nothing.
-    pub const EMPTY: Heap = Heap {
-        lists: [null_mut(); CLASSES],
-        role: Role::Empty,
-        counting: false,
-        node: 0,
-        depth: 0,
-        hand: 0,
-        kept: 0,
-        checks: 0,
-        current: [null_mut(); CLASSES],
-        available: [SpanList::EMPTY; CLASSES],
-        full: SpanList::EMPTY,
-        larges: SpanList::EMPTY,
-        batches: [Batch::EMPTY; BATCHES],
-        allocs: [0; CLASSES],
-        next_parked: null_mut(),
-        next_heap: null_mut(),
-        tenure: Shared(Tenure::new()),
-    };
+    pub const fn empty() -> Heap {
+        Heap {
+            lists: [null_mut(); CLASSES],
+            role: Role::Empty,
+            counting: false,
+            node: 0,
+            depth: 0,
+            hand: 0,
+            kept: 0,
+            checks: 0,
+            current: [null_mut(); CLASSES],
+            available: [SpanList::EMPTY; CLASSES],
+            full: SpanList::EMPTY,
+            larges: SpanList::EMPTY,
+            batches: [Batch::EMPTY; BATCHES],
+            allocs: [0; CLASSES],
+            next_parked: null_mut(),
+            next_heap: null_mut(),
+            tenure: Shared(Tenure::new()),
+        }
+    }
 
     /// Makes zeroed memory a heap that the caller owns.
     ///

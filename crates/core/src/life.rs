@@ -287,7 +287,7 @@ impl<O: Os> Allocator<O> {
     /// True when `heap` is one that a thread may allocate from.
     ///
     /// # Safety
-    /// `heap` is [`Heap::EMPTY`] or a heap of this allocator.
+    /// `heap` is [`Heap::empty`] or a heap of this allocator.
     pub unsafe fn is_usable(&self, heap: *mut Heap) -> bool {
         // SAFETY: roles of live heaps are fixed.
         addr(heap) != 0 && unsafe { (*heap).role != Role::Empty }

@@ -115,7 +115,8 @@ impl<O: Os> Allocator<O> {
                 }
                 break;
             }
-            slice -= SLICE;
+            let Some(below) = slice.checked_sub(SLICE) else { break };
+            slice = below;
         }
         line.text(b"already freed or never allocated")
     }

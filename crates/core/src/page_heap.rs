@@ -2,7 +2,7 @@
 //!
 //! Owns every slice of its node's regions that is not in a span, and the memory of descriptors and
 //! heaps. All of it is used under the node's lock and makes no system call: what needs one (more
-//! memory, a purge) is answered by a value and done by [`crate::pages`] with the lock open.
+//! memory, a purge) is answered by a value and done by `crate::pages` with the lock open.
 //!
 //! Invariants, under the lock:
 //! * every slice of ours is in exactly one span or run;
@@ -83,13 +83,14 @@ impl PageFigures {
 
     /// One of `bytes` bytes less.
     pub fn remove_large(&mut self, bytes: usize) {
-        self.large_live -= 1;
-        self.large_bytes -= bytes;
+        // Saturating: after a torn fork (`begin_anew`) the figures may be one step behind.
+        self.large_live = self.large_live.saturating_sub(1);
+        self.large_bytes = self.large_bytes.saturating_sub(bytes);
     }
 
     /// One grew or shrank.
     pub fn resize_large(&mut self, old: usize, new: usize) {
-        self.large_bytes = self.large_bytes - old + new;
+        self.large_bytes = self.large_bytes.saturating_sub(old) + new;
         self.large_peak_bytes = self.large_peak_bytes.max(self.large_bytes);
     }
 }
@@ -360,7 +361,7 @@ impl PageHeap {
         // SAFETY: the caller's range, under the lock.
         unsafe {
             directory.set_range(start, entries, null_mut());
-            self.figures.active -= slices;
+            self.figures.active = self.figures.active.saturating_sub(slices);
             let dirty = if touched > 0 { directory.mark(Bit::Dirty, start, touched, true) } else { 0 };
             self.figures.dirty += dirty;
             self.insert(directory, start, slices, dirty, now);

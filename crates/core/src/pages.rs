@@ -128,7 +128,7 @@ impl<O: Os> Allocator<O> {
             stores.pages.drop_descriptor(span);
             if gone {
                 self.directory.set_range(start, entries, null_mut());
-                stores.pages.figures.active -= slices;
+                stores.pages.figures.active = stores.pages.figures.active.saturating_sub(slices);
                 stores.pages.forget(&self.directory, start, slices);
                 self.unreserve(slices);
             } else {
@@ -269,22 +269,11 @@ impl<O: Os> Allocator<O> {
         loop {
             if let Some(memory) = self.map(wish * SLICE, base) {
                 let start = addr(memory.as_ptr());
-                if start + wish * SLICE <= ADDRESS_END && self.add_windows(start, wish) {
-                    if let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) {
-                        if !stores.pages.needs_meta() {
-                            // SAFETY: fresh memory of ours with its windows installed.
-                            unsafe { stores.pages.add_region(&self.directory, start, wish) };
-                            return true;
-                        }
-                        drop(stores);
-                        if self.add_meta(node)
-                            && let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread())
-                        {
-                            // SAFETY: as above.
-                            unsafe { stores.pages.add_region(&self.directory, start, wish) };
-                            return true;
-                        }
-                    }
+                if start + wish * SLICE <= ADDRESS_END
+                    && self.add_windows(start, wish)
+                    && self.file_region(node, start, wish)
+                {
+                    return true;
                 }
                 // SAFETY: just mapped, seen by nobody.
                 unsafe { self.unmap(memory, wish * SLICE) };
@@ -323,6 +312,22 @@ impl<O: Os> Allocator<O> {
     /// Slices that [`reserve`](Self::reserve) counted are not mapped (any more).
     pub(crate) fn unreserve(&self, slices: usize) {
         self.counters.slices.fetch_sub(slices, Ordering::Relaxed);
+    }
+
+    /// Gives a fresh region, whose windows are installed, to the node's page heap.
+    fn file_region(&self, node: usize, start: usize, slices: usize) -> bool {
+        loop {
+            let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return false };
+            if !stores.pages.needs_meta() {
+                // SAFETY: the caller's memory.
+                unsafe { stores.pages.add_region(&self.directory, start, slices) };
+                return true;
+            }
+            drop(stores);
+            if !self.add_meta(node) {
+                return false;
+            }
+        }
     }
 
     fn add_windows(&self, start: usize, slices: usize) -> bool {

@@ -12,7 +12,7 @@
 //!
 //! # Retirement
 //! A push that would bring the length to the span's capacity knows that no other block is in
-//! anyone's hands and none in the owner's lists. It puts [`RETIRED`] in the word instead of the
+//! anyone's hands and none in the owner's lists. It puts `RETIRED` in the word instead of the
 //! list, and then the memory (not the descriptor) is its to release: so what a sleeping owner's
 //! blocks occupied goes back without it. Whoever takes the token finds `RETIRED` and forgets the
 //! span. Both happen in the one exchange: until it succeeds, the pusher's own blocks keep the span

@@ -12,7 +12,7 @@ use core::ptr::{null_mut, read_volatile};
 impl<O: Os> Allocator<O> {
     /// Fills `out` with the figures of this moment.
     ///
-    /// `own`: the calling thread's heap (or [`Heap::EMPTY`]), whose figures are exact. Of other
+    /// `own`: the calling thread's heap (or [`Heap::empty`]), whose figures are exact. Of other
     /// threads' heaps, the blocks at hand in their current spans count as in use: at most one span
     /// a class and heap. Cost: proportional to the number of spans; the node's lock is held for a
     /// part of it at a time.
@@ -53,13 +53,16 @@ impl<O: Os> Allocator<O> {
             }
         });
         // SAFETY: the caller's heap.
-        unsafe { self.walk_spans(own, &mut out.classes) };
+        let carved = unsafe { self.walk_spans(own, &mut out.classes) };
         let small: usize = out.classes.iter().map(|stats| stats.live as usize * stats.block_size).sum();
         // Spans come and go during the walk: the sum never exceeds what was active at its start.
-        out.allocated = (small + out.large_bytes).min(out.active);
+        out.touched = (carved + out.large_bytes).min(out.active);
+        out.allocated = (small + out.large_bytes).min(out.touched);
     }
 
-    unsafe fn walk_spans(&self, own: *mut Heap, classes: &mut [ClassStats; CLASSES]) {
+    /// Adds up the small spans by class; returns the bytes of all blocks ever handed out of them.
+    unsafe fn walk_spans(&self, own: *mut Heap, classes: &mut [ClassStats; CLASSES]) -> usize {
+        let mut carved = 0;
         self.directory.for_each_slice(|address, span| {
             // Under the lock the span at an address stays what it is.
             // SAFETY: descriptors are readable for ever; node never changes.
@@ -76,10 +79,12 @@ impl<O: Os> Allocator<O> {
                     stats.spans += 1;
                     stats.capacity += u64::from((*span).capacity);
                     stats.live += u64::from(self.live(own, span));
+                    carved += (*span).carved() as usize * (*span).block_size as usize;
                 }
                 (*span).slices as usize
             }
         });
+        carved
     }
 
     /// Blocks of a small span in the program's hands.
@@ -101,7 +106,7 @@ impl<O: Os> Allocator<O> {
     /// to `keep` bytes of dirty memory. True when any memory went back to the system.
     ///
     /// # Safety
-    /// The caller has the tenure of `own`, which may be [`Heap::EMPTY`].
+    /// The caller has the tenure of `own`, which may be [`Heap::empty`].
     pub unsafe fn trim_all(&self, own: *mut Heap, keep: usize) -> bool {
         // SAFETY: the caller's heap, and heaps that were taken out of the pool and entered.
         unsafe {

@@ -184,7 +184,9 @@ macro_rules! foreign {
 impl Span {
     /// The descriptor of foreign memory: all zero.
     #[cfg(not(loom))]
-    pub const FOREIGN: Span = foreign!();
+    pub const fn foreign() -> Span {
+        foreign!()
+    }
 
     /// The descriptor of foreign memory.
     #[cfg(loom)]

@@ -21,13 +21,15 @@ pub struct ClassStats {
 ///
 /// Taken by `snapshot()`. Figures of other threads' heaps are read while they run, so a sum may be
 /// off by the few operations under way, but no figure is ever negative and
-/// `allocated <= active <= mapped` holds.
+/// `allocated <= touched <= active <= mapped` holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// In the program's hands, rounded up to block sizes.
     pub allocated: usize,
     /// In spans that hold at least one block, or that a heap keeps for its next allocation.
     pub active: usize,
+    /// Of `active`, what was handed out at least once: close to what of it is resident.
+    pub touched: usize,
     /// In free spans whose pages are still backed by memory.
     pub dirty: usize,
     /// In free spans given back to the system, or never touched.
@@ -71,6 +73,7 @@ impl Snapshot {
     pub const EMPTY: Snapshot = Snapshot {
         allocated: 0,
         active: 0,
+        touched: 0,
         dirty: 0,
         clean: 0,
         mapped: 0,

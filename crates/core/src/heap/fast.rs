@@ -9,7 +9,7 @@ use crate::directory::Directory;
 use crate::span::{Block, Span};
 
 /// A block of at least `size` bytes aligned to 16 B, or what `slow` returns when the heap has none
-/// at hand (or is [`Heap::EMPTY`], or the size is large). 13 instructions.
+/// at hand (or is [`Heap::empty`], or the size is large). 13 instructions.
 ///
 /// # Safety
 /// The caller has the heap's tenure.

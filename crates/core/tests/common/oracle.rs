@@ -412,7 +412,7 @@ impl Oracle {
 
 /// The heap of a thread that has none.
 pub fn empty() -> *mut Heap {
-    static EMPTY: Heap = Heap::EMPTY;
+    static EMPTY: Heap = Heap::empty();
     (&raw const EMPTY).cast_mut()
 }
 
