@@ -293,7 +293,8 @@ fn purge_thread() {
     // From here on no allocator call, and nobody but the purge thread to do it.
     let done = within(30, || rss() < before + 4 * MIB);
     assert!(done, "{} KiB stay", (rss() - before) / 1024);
-    assert_eq!(snapshot().dirty, 0);
+    // The pages go before the books say so.
+    assert!(within(30, || snapshot().dirty == 0), "{} dirty", snapshot().dirty);
     // It has nothing left to do, and ends.
     assert!(within(30, || status("Threads:") == 1), "{} threads", status("Threads:"));
 }
