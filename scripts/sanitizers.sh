@@ -17,13 +17,13 @@ export RUSTC_BOOTSTRAP=1 CARGO_PROFILE_DEV_PANIC=unwind
 
 echo "== AddressSanitizer: all integration tests of the core"
 # `abort` in a test is a panic that leaves the played allocator as it is: its memory is not a leak.
-RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
+RUSTFLAGS="--cfg stratalloc_system -Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
 ASAN_OPTIONS="detect_leaks=1:allocator_may_return_null=1" \
 CARGO_TARGET_DIR="$out/asan" \
     cargo test --package stratalloc-core --target $target --tests
 
 echo "== ThreadSanitizer: threads over one allocator"
-RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
+RUSTFLAGS="--cfg stratalloc_system -Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
 TSAN_OPTIONS="halt_on_error=1 history_size=4 suppressions=$PWD/scripts/tsan-suppressions.txt" \
 CARGO_TARGET_DIR="$out/tsan" \
     cargo test --package stratalloc-core --target $target -Zbuild-std --test threads -- --test-threads=1

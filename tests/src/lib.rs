@@ -23,5 +23,9 @@ pub mod library;
 pub mod run;
 pub mod tools;
 
+/// The harness and all tests run on the allocator themselves.
+#[global_allocator]
+static GLOBAL: stratalloc::Stratalloc = stratalloc::Stratalloc;
+
 pub use compile::{Source, c, cxx};
 pub use run::{Outcome, Run, on_libc, on_library};

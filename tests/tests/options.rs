@@ -69,3 +69,12 @@ fn a_variable_of_any_length_and_any_bytes_starts_the_program() {
     with(",,,===,,=,");
     with("\u{1}\u{7f}=\t,ä=ö");
 }
+
+#[test]
+fn options_set_from_c_take_effect_and_bad_ones_are_named() {
+    let outcome = on_library(c("options_typed.c").build()).passes();
+    let said = String::from_utf8_lossy(&outcome.stderr).into_owned();
+    for part in ["'limti' is unknown; did you mean 'limit'?", "limit=many", "dirty_percent=101"] {
+        assert!(said.contains(part), "{part:?} is not in {said:?}");
+    }
+}

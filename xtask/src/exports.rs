@@ -25,6 +25,9 @@ const INSPECT: &[&str] = &["mallinfo", "mallinfo2", "malloc_info", "malloc_stats
 /// Leaving without exit handlers.
 const EXIT: &[&str] = &["_Exit", "_exit"];
 
+/// Our own.
+const OWN: &[&str] = &["strat_option_set"];
+
 /// glibc's second names.
 const LIBC: &[&str] = &[
     "__libc_calloc",
@@ -62,5 +65,5 @@ const OPERATORS: &[&str] = &[
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static str> {
-    [FAMILY, INSPECT, EXIT, LIBC, OPERATORS].into_iter().flatten().copied()
+    [FAMILY, INSPECT, EXIT, OWN, LIBC, OPERATORS].into_iter().flatten().copied()
 }

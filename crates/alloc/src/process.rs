@@ -116,6 +116,19 @@ pub fn configure(options: Options) -> bool {
     true
 }
 
+/// As [`configure`], for one option by name.
+pub(crate) fn set_option(name: &[u8], value: &[u8]) -> bool {
+    before_heap();
+    let mut options = options();
+    match options.set(name, value) {
+        Ok(()) => configure(options),
+        Err(problem) => {
+            ALLOCATOR.os.write_err(problem.line().as_bytes());
+            false
+        }
+    }
+}
+
 fn show_options(options: &Options) {
     let mut out = process::RawFile::stderr();
     // A closed stderr is not our problem.

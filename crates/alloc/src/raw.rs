@@ -178,6 +178,17 @@ pub unsafe fn on_load(envp: *const *const c_char) {
     crate::process::read_options(unsafe { process::env_var_in(envp.cast(), crate::process::VARIABLE) });
 }
 
+/// Sets one option by its name in the environment variable, with the same texts; false: the name or the
+/// value is no good (reported on standard error), or another thread is setting one.
+///
+/// ```
+/// assert!(stratalloc::raw::set_option(b"purge_delay", b"200"));
+/// assert!(!stratalloc::raw::set_option(b"purge_delai", b"200"));
+/// ```
+pub fn set_option(name: &[u8], value: &[u8]) -> bool {
+    crate::process::set_option(name, value)
+}
+
 /// For a process that ends without its exit handlers: writes what the options `show` and `report` ask
 /// for, unless that has been done. Does nothing without those options.
 pub fn on_quick_exit() {

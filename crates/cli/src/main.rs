@@ -12,6 +12,12 @@
 //! Exit statuses of its own follow `env` and `timeout`: 125 when this program fails, 126 when
 //! PROGRAM cannot be run on the allocator, 127 when it is not found; 2 is a usage error.
 
+// The tests run on the allocator; the tool itself does not, or it would obey the options that are meant
+// for the program it runs.
+#[cfg(test)]
+#[global_allocator]
+static GLOBAL: stratalloc::Stratalloc = stratalloc::Stratalloc;
+
 mod options;
 
 #[cfg(target_os = "linux")]

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+#[global_allocator]
+static GLOBAL: stratalloc::Stratalloc = stratalloc::Stratalloc;
+
 /// `stratalloc`, with an environment that the tests decide on.
 pub fn stratalloc() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stratalloc"));

@@ -2,6 +2,11 @@
 //! oracle.
 #![allow(dead_code, unused_imports, missing_docs)] // Each test uses a part; helpers explain themselves.
 
+// The tests run on the allocator that they test; not under a sanitizer, which brings its own.
+#[cfg(not(stratalloc_system))]
+#[global_allocator]
+static GLOBAL: stratalloc::Stratalloc = stratalloc::Stratalloc;
+
 pub mod checked;
 pub mod oracle;
 pub mod pattern;
