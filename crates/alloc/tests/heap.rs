@@ -166,13 +166,11 @@ fn a_heap_that_ends_gives_everything_back() {
     let during = snapshot();
     assert!(during.active >= before.active + (60 << 20), "{} then {}", before.active, during.active);
     assert!(during.allocated >= before.allocated + (60 << 20));
-    assert_eq!(during.heaps, before.heaps + 1);
     assert!(during.large_live > before.large_live);
     heap.destroy();
     let after = snapshot();
     assert!(after.active <= before.active + SLACK, "{} then {}", before.active, after.active);
     assert!(after.allocated <= before.allocated + SLACK);
-    assert_eq!(after.heaps, before.heaps);
     assert_eq!(after.large_live, before.large_live);
     // In a process with threads it is the purge thread that gives it back to the system, in its time.
     let begun = Instant::now();
@@ -199,7 +197,6 @@ fn heaps_come_and_go_without_growth() {
     let after = snapshot();
     assert!(after.metadata <= before.metadata + (1 << 20), "{} then {}", before.metadata, after.metadata);
     assert!(after.mapped <= before.mapped + (8 << 20), "{} then {}", before.mapped, after.mapped);
-    assert_eq!(after.heaps, before.heaps);
 }
 
 #[test]
