@@ -7,6 +7,11 @@
 //! | `run` | builds everything and runs a program on the allocator | one compilation |
 //! | `gate` | counts the fast paths' instructions and fails above the limits | seconds |
 
+// The tests run on the allocator.
+#[cfg(test)]
+#[global_allocator]
+static GLOBAL: stratalloc::Stratalloc = stratalloc::Stratalloc;
+
 mod build;
 mod callgrind;
 mod check;

@@ -38,6 +38,11 @@
 #[cfg(test)]
 extern crate std;
 
+// The tests run on the allocator that they test: a copy of it, built for others.
+#[cfg(all(test, not(stratalloc_system), not(loom)))]
+#[global_allocator]
+static GLOBAL: stratalloc::Stratalloc = stratalloc::Stratalloc;
+
 pub mod addr;
 pub mod class;
 pub mod os;

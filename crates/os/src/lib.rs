@@ -23,6 +23,11 @@
 extern crate std;
 
 #[cfg(unix)]
+// The tests run on the allocator that they test: a copy of this crate is below it.
+#[cfg(all(test, not(stratalloc_system)))]
+#[global_allocator]
+static GLOBAL: stratalloc::Stratalloc = stratalloc::Stratalloc;
+
 mod placement;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
