@@ -3,7 +3,7 @@
 #![allow(dead_code, unused_imports, missing_docs)] // Each test uses a part; helpers explain themselves.
 
 // The tests run on the allocator that they test; not under a sanitizer, which brings its own.
-#[cfg(not(stratalloc_system))]
+#[cfg(all(test, not(stratalloc_system)))]
 #[global_allocator]
 static GLOBAL: stratalloc::Stratalloc = stratalloc::Stratalloc;
 
