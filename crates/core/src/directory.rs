@@ -91,7 +91,7 @@ impl Directory {
     }
 
     /// Where the descriptor of the span that `address` lies in is, as a difference to
-    /// [`base`](Self::base); 0 stands for [`Span::foreign`]. Two loads; see [`lookup`](Self::lookup).
+    /// that of foreign memory; 0 stands for [`Span::foreign`]. Two loads; see [`lookup`](Self::lookup).
     #[inline(always)]
     unsafe fn entry(&self, address: usize) -> usize {
         let window = address >> WINDOW_SHIFT;

@@ -548,18 +548,24 @@ impl PageHeap {
     pub fn begin_purge(&mut self, directory: &Directory) -> *mut Span {
         let run = self.oldest;
         if !run.is_null() {
-            // SAFETY: a free run of ours. Its ends stay in the directory, so that a free of an
-            // address in it is still recognised; `Purging` keeps neighbours from joining it.
-            unsafe {
-                let dirty = (*run).dirty;
-                self.unlink(directory, run);
-                (*run).kind = Kind::Purging;
-                (*run).dirty = dirty;
-                directory.set((*run).start, run);
-                directory.set((*run).end() - SLICE, run);
-            }
+            // SAFETY: a free run of ours.
+            unsafe { self.lend(directory, run) };
         }
         run
+    }
+
+    /// Takes a free run out of all lists. Its ends stay in the directory, so that a free of an address
+    /// in it is still recognised; `Purging` keeps neighbours from joining it.
+    unsafe fn lend(&mut self, directory: &Directory, run: *mut Span) {
+        // SAFETY: the caller's free run.
+        unsafe {
+            let dirty = (*run).dirty;
+            self.unlink(directory, run);
+            (*run).kind = Kind::Purging;
+            (*run).dirty = dirty;
+            directory.set((*run).start, run);
+            directory.set((*run).end() - SLICE, run);
+        }
     }
 
     /// Records that `slices` slices at `start` of a run in purge read as zero now.
@@ -618,12 +624,7 @@ impl PageHeap {
             // SAFETY: a free run of ours.
             unsafe {
                 if !run.is_null() && (*run).slices as usize >= least {
-                    let dirty = (*run).dirty;
-                    self.unlink(directory, run);
-                    (*run).kind = Kind::Purging;
-                    (*run).dirty = dirty;
-                    directory.set((*run).start, run);
-                    directory.set((*run).end() - SLICE, run);
+                    self.lend(directory, run);
                     return run;
                 }
             }

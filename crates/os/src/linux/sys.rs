@@ -67,7 +67,7 @@ pub(super) unsafe fn call6(number: c_long, args: [usize; 6]) -> Result<usize, Er
     check(unsafe { call(number, args) })
 }
 
-/// Maps private zero memory, readable and writable, without reserving swap; `flags` are added.
+/// Maps private zero memory, readable and writable; `flags` are added.
 ///
 /// # Safety
 /// With `MAP_FIXED` among the flags, the range at `hint` is the caller's to replace.
