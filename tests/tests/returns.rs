@@ -4,7 +4,7 @@ use stratalloc_tests::{c, on_library};
 
 /// Bytes that the busy phase allocates, MiB.
 const BUSY_MIB: i64 = 200;
-/// What may stay resident, KiB over the start and over the blocks still alive (and a quarter of them):
+/// What may stay resident, KiB over the start and over what the blocks still alive hold (the program reckons that):
 /// `dirty_min` and some slack, and for each heap the current spans of the classes that it used.
 const LEFT_KIB: i64 = 2048 + 512;
 const LEFT_IN_A_HEAP_KIB: i64 = 3072;
