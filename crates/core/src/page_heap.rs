@@ -56,7 +56,11 @@ pub struct PageFigures {
     pub peak_dirty: usize,
     /// Highest `active` of late: halves each second.
     pub recent_peak: usize,
-    /// When `recent_peak` was last halved, ms.
+    /// Given back of late because it was too much, and not taken again: halves each second.
+    pub recent_purged: usize,
+    /// Given back of late and taken again: halves each second.
+    pub recent_regret: usize,
+    /// When the recent figures were last halved, ms.
     pub recent_stamp: u32,
     /// Bytes mapped for metadata.
     pub metadata: usize,
@@ -73,6 +77,20 @@ pub struct PageFigures {
 }
 
 impl PageFigures {
+    /// Halves the recent figures for each second since the last time. `now`: ms.
+    pub fn age(&mut self, now: u32) {
+        let elapsed = now.wrapping_sub(self.recent_stamp);
+        // Another thread's clock, read before the lock was taken, may be a moment ahead of ours.
+        let behind = elapsed.wrapping_neg() <= 1000;
+        if elapsed >= 1000 && !behind {
+            let halvings = (elapsed / 1000).min(31);
+            self.recent_peak = self.active.max(self.recent_peak >> halvings);
+            self.recent_purged >>= halvings;
+            self.recent_regret >>= halvings;
+            self.recent_stamp = now;
+        }
+    }
+
     /// A large block of `bytes` bytes more.
     pub fn add_large(&mut self, bytes: usize) {
         self.large_live += 1;
@@ -140,6 +158,8 @@ impl PageHeap {
                 peak_active: 0,
                 peak_dirty: 0,
                 recent_peak: 0,
+                recent_purged: 0,
+                recent_regret: 0,
                 recent_stamp: 0,
                 metadata: 0,
                 large_live: 0,
@@ -287,7 +307,15 @@ impl PageHeap {
         let Some(run) = self.best_fit(slices, align) else { return Take::NeedRegion };
         // SAFETY: a run of ours, under the lock.
         unsafe {
-            let start = ((*run).start + (align * SLICE - 1)) & !(align * SLICE - 1);
+            let mut start = ((*run).start + (align * SLICE - 1)) & !(align * SLICE - 1);
+            if align == 1 && 0 < (*run).dirty && (*run).dirty < (*run).slices {
+                // Partly dirty: from the end with more of it.
+                let tail = (*run).end() - slices * SLICE;
+                let dirty = |start| directory.count(Bit::Dirty, start, slices);
+                if dirty(tail) > dirty(start) {
+                    start = tail;
+                }
+            }
             Take::Run(run, self.carve(directory, run, start, slices))
         }
     }
@@ -340,6 +368,9 @@ impl PageHeap {
             figures.peak_active = figures.peak_active.max(figures.active);
             figures.peak_dirty = figures.peak_dirty.max(figures.active + figures.dirty);
             figures.recent_peak = figures.recent_peak.max(figures.active);
+            let regret = figures.recent_purged.min(slices - dirty);
+            figures.recent_purged -= regret;
+            figures.recent_regret += regret;
             dirty == 0
         }
     }
@@ -380,9 +411,7 @@ impl PageHeap {
                 if !self.is_free(directory, run) {
                     continue;
                 }
-                if (*run).dirty > 0 && (dirty == 0 || older((*run).stamp, stamp)) {
-                    stamp = (*run).stamp;
-                }
+                stamp = mean_stamp(stamp, dirty, (*run).stamp, (*run).dirty as usize);
                 start = start.min((*run).start);
                 slices += (*run).slices as usize;
                 dirty += (*run).dirty as usize;
@@ -438,9 +467,12 @@ impl PageHeap {
             (*run).stamp = stamp;
             directory.set(start, run);
             directory.set(start + (slices - 1) * SLICE, run);
-            self.bins[bin].push_front(run);
             if dirty > 0 {
+                // What is dirty is used first.
+                self.bins[bin].push_front(run);
                 self.age(run);
+            } else {
+                self.bins[bin].push_back(run);
             }
         }
         self.filled[bin / 64] |= 1 << (bin % 64);
@@ -501,33 +533,41 @@ impl PageHeap {
         }
     }
 
+    /// The run to cut `slices` slices at a multiple of `align` out of: up to 4 MiB the shortest that
+    /// is long enough, dirty before clean; above, the one that needs the fewest clean slices, and of
+    /// those the shortest. A fault for each page of a large block costs more than all the rest of it.
     fn best_fit(&self, slices: usize, align: usize) -> Option<*mut Span> {
         let need = slices.checked_add(align - 1)?;
         let mut bin = bin_of(need);
-        loop {
-            bin = self.next_filled(bin)?;
-            let mut best: *mut Span = null_mut();
+        let mut best: *mut Span = null_mut();
+        let mut best_cost = (usize::MAX, usize::MAX);
+        let mut seen = 0;
+        while let Some(filled) = self.next_filled(bin) {
+            bin = filled;
             let mut run = self.bins[bin].first;
-            let mut seen = 0;
             // SAFETY: the bin's runs are ours.
             unsafe {
+                if bin < EXACT {
+                    return Some(run);
+                }
                 while !run.is_null() && seen < SCAN {
                     let length = (*run).slices as usize;
-                    if length >= need && (best.is_null() || length < (*best).slices as usize) {
-                        best = run;
-                        if bin < EXACT {
-                            break;
-                        }
+                    let cost = (need.saturating_sub((*run).dirty as usize), length);
+                    if length >= need && cost < best_cost {
+                        (best, best_cost) = (run, cost);
                     }
                     run = (*run).next;
                     seen += 1;
                 }
             }
-            if !best.is_null() {
-                return Some(best);
+            if !best.is_null() && (seen >= SCAN || need <= EXACT) {
+                break;
             }
+            // A bin that is longer than the scan and holds nothing long enough: the next one does.
+            seen = seen.min(SCAN - 1);
             bin += 1;
         }
+        (!best.is_null()).then_some(best)
     }
 
     fn next_filled(&self, from: usize) -> Option<usize> {
@@ -643,6 +683,17 @@ impl Default for PageHeap {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// When the dirty slices of two runs that join were freed, on average: a run that grows and shrinks all
+/// the time must not be taken for old because a part of it is.
+fn mean_stamp(a: u32, dirty_a: usize, b: u32, dirty_b: usize) -> u32 {
+    let dirty = dirty_a + dirty_b;
+    if dirty == 0 {
+        return a;
+    }
+    let apart = i64::from(b.wrapping_sub(a) as i32);
+    a.wrapping_add((apart * dirty_b as i64 / dirty as i64) as u32)
 }
 
 /// True when the time `a` lies before `b`; both wrap.

@@ -3,10 +3,13 @@
 //! * At once, at each free of a span: what is dirty beyond the *budget* is purged, oldest first.
 //!   The budget is `max(dirty_min, dirty_percent of the memory in use)`, so it falls with the use:
 //!   a process that frees everything and then sleeps, single-threaded, keeps `dirty_min`.
-//! * While a purge thread runs, the budget is four times as large and counts from the recent peak:
-//!   the thread gives back whatever has been free for `purge_delay`, and ends when nothing is dirty.
-//!   It starts only in a process that already runs threads: a second thread would otherwise switch
-//!   off libc's single-thread paths and break `unshare` and `setns`.
+//! * While a purge thread runs, memory in use and dirty memory together may stand where memory in use
+//!   stood at its recent peak, and `dirty_percent` above: use that falls and rises again finds its
+//!   memory, and the peak is no higher for it. The thread gives back whatever has been free for
+//!   `purge_delay`, and ends when nothing is dirty. (With `dirty_percent` 0 the peak does not count.)
+//! * It starts in a process that already runs threads, when there is something to do; in a process
+//!   of one thread only where *churn* is proven: 8 MiB that were given back of late were needed again.
+//!   A second thread breaks `unshare` and `setns`; programs that live by those do not churn.
 //! * Any free of a span also purges what has been free for `purge_delay`.
 //!
 //! (jemalloc and mimalloc decay only as the program goes on allocating: jemalloc#2688.)
@@ -27,28 +30,27 @@ use core::ptr::NonNull;
 /// A run of at least so many slices that is purged whole is unmapped: its address space and its
 /// commit charge go back too.
 const UNMAP: usize = 512;
-/// Budget and floor while a purge thread runs, as a multiple.
+/// What may stay dirty while a purge thread runs whatever the peak, as a multiple of `dirty_min`.
 const THREADED: usize = 4;
+/// Slices given back and taken again of late that prove churn: 8 MiB.
+const CHURN: usize = 128;
 
 impl<O: Os> Allocator<O> {
     /// How many dirty slices are too many now.
     fn excess(&self, pages: &mut PageHeap, now: u32) -> usize {
         let figures = &mut pages.figures;
-        let elapsed = now.wrapping_sub(figures.recent_stamp);
-        // Another thread's clock, read before the lock was taken, may be a moment ahead of ours.
-        let behind = elapsed.wrapping_neg() <= 1000;
-        if elapsed >= 1000 && !behind {
-            figures.recent_peak = figures.active.max(figures.recent_peak >> (elapsed / 1000).min(31));
-            figures.recent_stamp = now;
-        }
-        let (times, base) = if self.purger.load(Ordering::Relaxed) != 0 {
-            (THREADED, figures.recent_peak)
+        figures.age(now);
+        let percent = self.config.dirty_percent();
+        let (times, share) = if self.purger.load(Ordering::Relaxed) == 0 {
+            (1, figures.active * percent / 100)
+        } else if percent == 0 {
+            (THREADED, 0)
         } else {
-            (1, figures.active)
+            let peak = figures.recent_peak;
+            (THREADED, (peak + peak * percent / 100).saturating_sub(figures.active))
         };
         let floor = self.config.dirty_min() / SLICE * times;
-        let share = base * (self.config.dirty_percent() * times).min(100) / 100;
-        figures.dirty.saturating_sub(floor.max(share))
+        figures.dirty.saturating_sub(share.max(floor))
     }
 
     fn expired(&self, pages: &PageHeap, now: u32) -> bool {
@@ -65,9 +67,10 @@ impl<O: Os> Allocator<O> {
     }
 
     fn wants_purger(&self, pages: &PageHeap) -> bool {
-        pages.figures.dirty * SLICE * 2 > self.config.dirty_min()
+        let figures = &pages.figures;
+        figures.dirty * SLICE * 2 > self.config.dirty_min()
             && self.config.purge_thread()
-            && self.os.is_threaded()
+            && (self.os.is_threaded() || figures.recent_regret > CHURN && self.config.dirty_percent() > 0)
     }
 
     /// Purges what is due on `node`, or starts the thread that will.
@@ -83,7 +86,8 @@ impl<O: Os> Allocator<O> {
                 self.config.forbid_purge_thread();
             }
         }
-        self.purge(node, now, self.os.thread(), |pages| self.excess(pages, now));
+        let purged = self.purge(node, now, self.os.thread(), |pages| self.excess(pages, now));
+        let _ = self.with_pages(node, |pages| pages.figures.recent_purged += purged);
     }
 
     /// Purges runs of `node` until `excess` says 0 and nothing is expired. Returns the slices given

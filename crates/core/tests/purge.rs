@@ -112,8 +112,12 @@ fn what_has_been_free_for_the_delay_goes_at_the_next_free() {
     rig.mock.advance(401);
     assert_eq!(rig.dirty(), 2 * MIB, "nothing happens by itself");
     rig.free(second);
-    // It joined the two: the run is as old as its oldest part.
-    assert_eq!(rig.dirty(), 0);
+    // It joined the two, and the run is as old as its parts on average: 533 ms.
+    assert_eq!(rig.dirty(), 3 * MIB);
+    rig.mock.advance(530);
+    assert_eq!(rig.allocator.trim(64 * MIB), 0);
+    rig.mock.advance(10);
+    assert_eq!(rig.allocator.trim(64 * MIB), 3 * MIB);
     rig.free(apart);
     assert_eq!(rig.dirty(), MIB);
     rig.mock.advance(1000);
@@ -149,6 +153,40 @@ fn a_purge_thread_runs_in_threaded_processes_and_ends_when_nothing_is_dirty() {
     rig.free(rig.alloc(3 * MIB));
     assert!(rig.mock.has_purger());
     assert_eq!(rig.mock.count(Call::Spawn), 2);
+}
+
+#[test]
+fn churn_of_one_thread_starts_the_purge_thread() {
+    let rig = Rig::new(Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(10));
+    let round = || {
+        let blocks = [(); 10].map(|()| rig.alloc(MIB));
+        blocks.into_iter().for_each(|block| rig.free(block));
+    };
+    round();
+    assert_eq!((rig.dirty(), rig.mock.count(Call::Spawn)), (MIB, 0), "who frees once does not churn");
+    round();
+    assert!(rig.mock.has_purger(), "9 MiB were given back and taken again");
+    round();
+    let purged = rig.figures().purged;
+    for _ in 0..10 {
+        round();
+        assert_eq!(rig.dirty(), 10 * MIB, "all of the peak may wait for the thread");
+    }
+    assert_eq!(rig.figures().purged, purged);
+    rig.mock.advance(1001);
+    assert_eq!(Mock::as_thread(4, || rig.mock.run_purger()), Some(0));
+    assert_eq!(rig.dirty(), 0);
+}
+
+#[test]
+fn churn_at_long_intervals_is_none() {
+    let rig = Rig::new(Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(10));
+    for _ in 0..10 {
+        let blocks = [(); 10].map(|()| rig.alloc(MIB));
+        blocks.into_iter().for_each(|block| rig.free(block));
+        assert_eq!(rig.mock.count(Call::Spawn), 0);
+        rig.mock.advance(3000);
+    }
 }
 
 #[test]

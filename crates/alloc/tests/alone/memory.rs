@@ -23,6 +23,8 @@ pub const CASES: &[Case] = &[
     Case::new("a_single_threaded_process_keeps_dirty_min_at_most", single_small),
     Case::new("a_single_threaded_process_keeps_dirty_min_of_large_blocks_too", single_large),
     Case::new("dirty_min_of_0_keeps_nothing", single_none).options("dirty_min=0,dirty_percent=0"),
+    Case::new("churn_of_one_thread_keeps_its_memory_until_it_idles", single_churn),
+    Case::new("churn_without_a_purge_thread_keeps_to_its_budget", single_churn_alone).options("purge_thread=0"),
     Case::new("freed_memory_of_a_busy_process_stays_within_its_share", single_share),
     Case::new("the_purge_thread_gives_idle_memory_back_and_ends", purge_thread).options("purge_delay=200"),
     Case::new("the_default_delay_gives_idle_memory_back", purge_thread),
@@ -281,6 +283,33 @@ fn single_share() {
     drop(kept);
     let now = snapshot();
     assert!(now.dirty <= 2 * MIB, "{} dirty", now.dirty);
+}
+
+/// 200 MiB that come and go: the second time proves that keeping them was right.
+fn single_churn() {
+    let before = rss();
+    large_blocks();
+    single_threaded();
+    stays(before, 2 * MIB + MIB);
+    large_blocks();
+    large_blocks();
+    let now = snapshot();
+    assert!(now.dirty >= 150 * MIB, "{} dirty: churn was not seen", now.dirty);
+    let faults = minor_faults();
+    large_blocks();
+    assert!(minor_faults() - faults < 5000, "{} page faults for memory that was there", minor_faults() - faults);
+    // From here on no allocator call.
+    assert!(within(30, || rss() < before + 3 * MIB), "{} KiB stay", (rss() - before) / 1024);
+    assert!(within(30, || status("Threads:") == 1), "{} threads", status("Threads:"));
+}
+
+fn single_churn_alone() {
+    let before = rss();
+    for _ in 0..4 {
+        large_blocks();
+        single_threaded();
+        stays(before, 2 * MIB + MIB);
+    }
 }
 
 fn purge_thread() {

@@ -194,7 +194,7 @@ pub(super) const ROWS: [Spec; 10] = [
         "purge_thread",
         Kind::Flag,
         1,
-        "a background thread enforces purge_delay in processes that already run threads",
+        "a background thread enforces purge_delay in processes that run threads or churn",
     ),
     Spec::new(
         Key::ParkedHeaps,
