@@ -6,12 +6,14 @@
 //! | `check` | checks a library that is there: exports, dependencies, flags, TLS | at once |
 //! | `run` | builds everything and runs a program on the allocator | one compilation |
 //! | `gate` | counts the fast paths' instructions and fails above the limits | seconds |
+//! | `bench` | measures against other allocators: see `bench/` | as asked |
 
 // The tests run on the allocator.
 #[cfg(test)]
 #[global_allocator]
 static GLOBAL: stratalloc::Stratalloc = stratalloc::Stratalloc;
 
+mod bench;
 mod build;
 mod callgrind;
 mod check;
@@ -62,6 +64,12 @@ enum Task {
         #[arg(long)]
         library: Option<PathBuf>,
     },
+    /// Build the library and the measuring bench and run it: workloads, side by side with other allocators
+    Bench {
+        /// The bench's own: `cargo xtask bench --help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 /// Why a task ended early, for people.
@@ -77,16 +85,21 @@ type Result<T> = std::result::Result<T, Failure>;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().collect();
-    // The options of `run` are not this program's, so they are taken as they are.
-    let task = match run::split(arguments.get(1..).unwrap_or(&[])) {
-        Some((options, program)) => Task::Run { options, program },
-        None => Arguments::parse_from(arguments).task,
+    // The options of `run` and `bench` are not this program's, so they are taken as they are.
+    let given = arguments.get(1..).unwrap_or(&[]);
+    let task = if let Some((options, program)) = run::split(given) {
+        Task::Run { options, program }
+    } else if let Some(arguments) = bench::arguments(given) {
+        Task::Bench { arguments }
+    } else {
+        Arguments::parse_from(arguments).task
     };
     let outcome = match task {
         Task::Build { debug } => build::task(debug),
         Task::Check { library } => check::task(library),
         Task::Run { options, program } => run::task(&options, &program),
         Task::Gate { library } => gate::task(library),
+        Task::Bench { arguments } => bench::task(&arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

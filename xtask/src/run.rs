@@ -28,13 +28,13 @@ pub fn task(options: &[OsString], program: &[OsString]) -> Result<()> {
 
 /// Replaces this process, so that signals and the exit status are the tool's.
 #[cfg(unix)]
-fn become_it(mut command: Command) -> std::io::Result<()> {
+pub fn become_it(mut command: Command) -> std::io::Result<()> {
     Err(std::os::unix::process::CommandExt::exec(&mut command))
 }
 
 /// Runs the tool and ends with its exit status.
 #[cfg(not(unix))]
-fn become_it(mut command: Command) -> std::io::Result<()> {
+pub fn become_it(mut command: Command) -> std::io::Result<()> {
     let status = command.status()?;
     std::process::exit(status.code().unwrap_or(1))
 }
