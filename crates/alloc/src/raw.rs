@@ -98,12 +98,27 @@ unsafe fn free_event(span: *mut Span) {
     unsafe { ALLOCATOR.free_event(heap(), span) };
 }
 
+/// What the fast path does not do: mostly a block of another thread's heap.
 #[cold]
 #[inline(never)]
 unsafe fn dealloc_slow(block: *mut u8) {
+    // SAFETY: the calling thread's heap, or one without batches.
+    unsafe { ALLOCATOR.free_batched_or(heap(), block, |slot| flush(slot), |block| dealloc_cold(block)) };
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn flush(slot: usize) {
+    // SAFETY: the calling thread's heap: it has a batch.
+    unsafe { ALLOCATOR.flush(heap(), slot) };
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn dealloc_cold(block: *mut u8) {
     if !block.is_null() {
         // SAFETY: a usable heap with its tenure. Without memory for a heap the block is lost.
-        with_heap(|heap| unsafe { ALLOCATOR.dealloc(heap, block) });
+        with_heap(|heap| unsafe { ALLOCATOR.dealloc_cold(heap, block) });
     }
 }
 

@@ -73,12 +73,16 @@ impl<O: Os> Allocator<O> {
                 heap,
                 block,
                 |span| self.free_event(heap, span),
-                |block| self.dealloc_cold(heap, block),
+                |block| {
+                    let full = |slot| self.flush(heap, slot);
+                    self.free_batched_or(heap, block, full, |block| self.dealloc_cold(heap, block));
+                },
             );
         }
     }
 
-    /// Frees what the fast path does not: a block that `heap` does not own, or null.
+    /// Frees what the fast path does not and no open batch takes: a block that `heap` does not own, or
+    /// null.
     ///
     /// # Safety
     /// As for [`dealloc`](Self::dealloc).

@@ -27,6 +27,11 @@ pub const TABLE_LEN: usize = SMALL_MAX / MIN_BLOCK + 1;
 pub static TABLE: [u8; TABLE_LEN] = table();
 static SIZES: [u16; CLASSES] = sizes();
 static SLICES: [u8; CLASSES] = slices();
+/// 2^[`RECIPROCAL_SHIFT`] by the size, rounded up.
+static RECIPROCALS: [u64; CLASSES] = reciprocals();
+/// Enough: a quotient is too high by less than `offset / 2^40`, which is below `1 / size`, as spans are
+/// below 2^20 bytes and sizes at most 2^15.
+const RECIPROCAL_SHIFT: u32 = 40;
 
 /// Index into [`TABLE`] of a request of at most [`SMALL_MAX`] bytes.
 #[inline(always)]
@@ -70,6 +75,14 @@ fn class_aligned(size: usize, align: usize) -> Option<usize> {
 pub fn size_of_class(class: usize) -> usize {
     // Sizes are stored in units of 16 B so that 32 KiB fits.
     (SIZES[class] as usize) << 4
+}
+
+/// Which block of a span of `class` begins at byte `offset` of the span, or `None`: between two.
+/// A multiplication instead of a division; exact for every offset in a span.
+#[inline(always)]
+pub fn block_at(class: usize, offset: usize) -> Option<usize> {
+    let index = ((offset as u64).wrapping_mul(RECIPROCALS[class]) >> RECIPROCAL_SHIFT) as usize;
+    (index * size_of_class(class) == offset).then_some(index)
 }
 
 /// Slices of a span of `class`.
@@ -133,6 +146,16 @@ const fn slices() -> [u8; CLASSES] {
     table
 }
 
+const fn reciprocals() -> [u64; CLASSES] {
+    let mut table = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        table[class] = (1u64 << RECIPROCAL_SHIFT).div_ceil(size_const(class) as u64);
+        class += 1;
+    }
+    table
+}
+
 // Proofs, at compile time.
 const _: () = {
     assert!(size_const(0) == MIN_BLOCK);
@@ -176,6 +199,17 @@ mod tests {
                 let expected = (0..CLASSES)
                     .find(|&class| size_of_class(class) >= size && size_of_class(class).is_multiple_of(align));
                 assert_eq!(class(size, align), expected, "size {size} align {align}");
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_begin_at_multiples_of_their_size_only() {
+        for class in 0..CLASSES {
+            let size = size_of_class(class);
+            for offset in (0..slices_of_class(class) * SLICE).step_by(8) {
+                let expected = offset.is_multiple_of(size).then_some(offset / size);
+                assert_eq!(block_at(class, offset), expected, "class {class} offset {offset}");
             }
         }
     }

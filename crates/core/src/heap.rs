@@ -17,8 +17,10 @@
 //! * `check`: checks of some frees, paid by the slow path;
 //! * `keep`: which empty spans stay;
 //! * `spans`: the moves of spans between current, full, available, released and orphaned;
-//! * `foreign`: frees of blocks that another heap owns: batches, tokens, claims.
+//! * `batch`: frees of blocks that another heap owns, gathered;
+//! * `foreign`: how they get there: remote lists, tokens, claims.
 
+mod batch;
 mod check;
 mod fast;
 mod foreign;
@@ -28,26 +30,11 @@ mod spans;
 
 pub use fast::{alloc_class_or, alloc_or, dealloc_or};
 
+use self::batch::Batches;
 use crate::class::CLASSES;
 use crate::remote::Tenure;
 use crate::span::{Block, Span, SpanList};
 use core::ptr::null_mut;
-
-/// Batches of remote frees that a heap keeps open.
-pub const BATCHES: usize = 8;
-
-/// Blocks of one span, freed here, on their way to its owner.
-#[derive(Clone, Copy, Debug)]
-struct Batch {
-    span: *mut Span,
-    head: *mut Block,
-    tail: *mut Block,
-    count: u32,
-}
-
-impl Batch {
-    const EMPTY: Batch = Batch { span: null_mut(), head: null_mut(), tail: null_mut(), count: 0 };
-}
 
 /// What a heap is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +73,7 @@ pub struct Heap {
     full: SpanList,
     /// Large blocks of a first-class heap.
     pub(crate) larges: SpanList,
-    batches: [Batch; BATCHES],
+    batches: Batches,
     /// Allocations by class, while counting.
     pub allocs: [u64; CLASSES],
     /// Next in the node pool's list.
@@ -130,7 +117,7 @@ impl Heap {
             available: [SpanList::EMPTY; CLASSES],
             full: SpanList::EMPTY,
             larges: SpanList::EMPTY,
-            batches: [Batch::EMPTY; BATCHES],
+            batches: Batches::EMPTY,
             allocs: [0; CLASSES],
             next_parked: null_mut(),
             next_heap: null_mut(),

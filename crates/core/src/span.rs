@@ -244,14 +244,17 @@ impl Span {
         unsafe { (*span).pending = next };
     }
 
-    /// True when `address` is the start of a block (of a span whose blocks all start at multiples).
+    /// True when `address`, in a small span, is the start of a block that was ever handed out.
+    #[inline(always)]
+    pub fn is_small_block(&self, address: usize) -> bool {
+        class::block_at(self.class as usize, address.wrapping_sub(self.start))
+            .is_some_and(|index| index < self.carved() as usize)
+    }
+
+    /// True when `address`, in the span, is the start of a block that was ever handed out.
     pub fn is_block(&self, address: usize) -> bool {
         match self.kind {
-            Kind::Small => {
-                let offset = address.wrapping_sub(self.start);
-                offset.is_multiple_of(self.block_size as usize)
-                    && offset / (self.block_size as usize) < self.carved() as usize
-            }
+            Kind::Small => self.is_small_block(address),
             Kind::Large => address == self.start,
             _ => false,
         }

@@ -1,11 +1,11 @@
-//! Frees of blocks that the freeing thread's heap does not own.
+//! How blocks get to a span that another heap owns.
 //!
-//! A free goes into a batch for its span; a full batch is pushed on the span's remote list with one
-//! exchange. Who pushes on an empty list holds the span's token and delivers it to the owner (see
-//! [`crate::remote`]). A span without owner becomes the freeing heap's.
+//! A chain of blocks (see `batch`) is pushed on the span's remote list with one exchange. Who pushes on
+//! an empty list holds the span's token and delivers it to the owner (see [`crate::remote`]). A span
+//! without owner becomes the freeing heap's.
 
 use super::spans::chain_length;
-use super::{BATCHES, Batch, Heap, Role, Unsettled};
+use super::{Heap, Role, Unsettled};
 use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
 use crate::os::Os;
@@ -13,75 +13,17 @@ use crate::remote::{Pushed, Taken};
 use crate::span::{Block, Kind, OWNER_ORPHAN, Place, Span};
 use core::ptr::null_mut;
 
-/// Blocks of one batch at most.
-const BATCH_BLOCKS: u32 = 32;
-/// Bytes of one batch at most, in blocks: larger blocks go home at once.
-const BATCH_BYTES: u32 = 8192;
 /// How far tokens are followed from one parked heap to the next before they are left to whoever
 /// adopts it.
 const FORWARD_DEPTH: u32 = 4;
 
 impl<O: Os> Allocator<O> {
-    /// Frees a block of a small span that `heap` does not own.
-    ///
-    /// # Safety
-    /// The caller has the heap's tenure; the block is one of the span's and in use.
-    pub(crate) unsafe fn free_remote(&self, heap: *mut Heap, span: *mut Span, block: *mut Block) {
-        // SAFETY: the caller's heap; the block was the program's and is now ours.
-        unsafe {
-            let owner = (*span).owner();
-            let user = owner > 2 && owner != addr(heap) && (*ptr::<Heap>(owner)).role == Role::User;
-            if user || (*span).block_size >= BATCH_BYTES {
-                // A first-class heap may be destroyed as a whole: its blocks wait nowhere.
-                return self.send(heap, span, block, block, 1, 0);
-            }
-            let index = (addr(span) >> 7) % BATCHES;
-            let batch = &raw mut (*heap).batches[index];
-            if (*batch).span != span {
-                self.flush(heap, batch);
-                (*batch).span = span;
-                (*batch).tail = block;
-                (*batch).head = null_mut();
-            } else if (*batch).head == block {
-                return self.double_free(addr(block));
-            }
-            Block::link(block, (*batch).head);
-            (*batch).head = block;
-            (*batch).count += 1;
-            if (*batch).count >= BATCH_BLOCKS || (*batch).count * (*span).block_size >= BATCH_BYTES {
-                self.flush(heap, batch);
-            }
-        }
-    }
-
-    unsafe fn flush(&self, heap: *mut Heap, batch: *mut Batch) {
-        // SAFETY: a batch of the caller's heap.
-        unsafe {
-            let Batch { span, head, tail, count } = *batch;
-            *batch = Batch::EMPTY;
-            if count > 0 {
-                self.send(heap, span, head, tail, count, 0);
-            }
-        }
-    }
-
-    /// Sends all open batches.
-    ///
-    /// # Safety
-    /// The caller has the heap's tenure.
-    pub unsafe fn flush_batches(&self, heap: *mut Heap) {
-        for index in 0..BATCHES {
-            // SAFETY: the caller's heap.
-            unsafe {
-                if (*heap).batches[index].count > 0 {
-                    self.flush(heap, &raw mut (*heap).batches[index]);
-                }
-            }
-        }
-    }
-
     /// Gives a chain of blocks to the span's owner, or frees it here when that is us by now.
-    unsafe fn send(
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure; the blocks are the span's and the caller's, linked from head to
+    /// tail.
+    pub(super) unsafe fn send(
         &self,
         heap: *mut Heap,
         span: *mut Span,
@@ -275,7 +217,9 @@ impl<O: Os> Allocator<O> {
                 // A chain with a block that was freed twice is left alone for ever.
                 Taken::Chain(head, count) if !self.check_chain(heap, span, head, count) => {}
                 Taken::Chain(head, count) => {
-                    self.free_chain(heap, span, head, chain_tail(head, count), count as u32);
+                    // Mostly the list is empty, and nobody needs to know the chain's end.
+                    let tail = if (*(*span).list).is_null() { null_mut() } else { chain_tail(head, count) };
+                    self.free_chain(heap, span, head, tail, count as u32);
                 }
                 Taken::Retired => {
                     self.unfile(heap, span);
@@ -285,12 +229,16 @@ impl<O: Os> Allocator<O> {
         }
     }
 
-    /// Frees a chain of blocks of a span that the heap owns.
+    /// Frees a chain of blocks of a span that the heap owns. `tail`: its last block, or null where the
+    /// span's list is empty.
     unsafe fn free_chain(&self, heap: *mut Heap, span: *mut Span, head: *mut Block, tail: *mut Block, count: u32) {
         // SAFETY: the caller's heap, span and blocks.
         unsafe {
             let list = (*span).list;
-            Block::link(tail, *list);
+            if !tail.is_null() {
+                Block::link(tail, *list);
+            }
+            debug_assert!(!tail.is_null() || (*list).is_null());
             *list = head;
             match (*span).place {
                 Place::Current => self.rearm(heap, span),
