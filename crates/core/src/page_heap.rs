@@ -570,6 +570,12 @@ impl PageHeap {
         (!best.is_null()).then_some(best)
     }
 
+    /// True when a request of `slices` slices would be met with memory that is mostly dirty.
+    pub fn is_mostly_dirty(&self, slices: usize) -> bool {
+        // SAFETY: a run of ours.
+        self.best_fit(slices, 1).is_some_and(|run| unsafe { (*run).dirty as usize * 4 >= slices * 3 })
+    }
+
     fn next_filled(&self, from: usize) -> Option<usize> {
         let mut word = from / 64;
         let mut bits = *self.filled.get(word)? & (u64::MAX << (from % 64));
