@@ -81,7 +81,7 @@ pub struct Options {
     pub dirty_percent: u32,
     /// Milliseconds that freed memory may stay resident.
     pub purge_delay: u32,
-    /// A background thread enforces `purge_delay` in processes that already run threads.
+    /// A background thread enforces `purge_delay` in processes that run threads or churn.
     pub purge_thread: bool,
     /// Heaps of threads that left which wait whole for the next thread.
     pub parked_heaps: u32,

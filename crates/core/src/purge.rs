@@ -30,8 +30,6 @@ use core::ptr::NonNull;
 /// A run of at least so many slices that is purged whole is unmapped: its address space and its
 /// commit charge go back too.
 const UNMAP: usize = 512;
-/// What may stay dirty while a purge thread runs whatever the peak, as a multiple of `dirty_min`.
-const THREADED: usize = 4;
 /// Slices given back and taken again of late that prove churn: 8 MiB.
 const CHURN: usize = 128;
 
@@ -41,16 +39,13 @@ impl<O: Os> Allocator<O> {
         let figures = &mut pages.figures;
         figures.age(now);
         let percent = self.config.dirty_percent();
-        let (times, share) = if self.purger.load(Ordering::Relaxed) == 0 {
-            (1, figures.active * percent / 100)
-        } else if percent == 0 {
-            (THREADED, 0)
+        let share = if self.purger.load(Ordering::Relaxed) == 0 || percent == 0 {
+            figures.active * percent / 100
         } else {
             let peak = figures.recent_peak;
-            (THREADED, (peak + peak * percent / 100).saturating_sub(figures.active))
+            (peak + peak * percent / 100).saturating_sub(figures.active)
         };
-        let floor = self.config.dirty_min() / SLICE * times;
-        figures.dirty.saturating_sub(share.max(floor))
+        figures.dirty.saturating_sub(share.max(self.config.dirty_min() / SLICE))
     }
 
     fn expired(&self, pages: &PageHeap, now: u32) -> bool {

@@ -128,7 +128,7 @@ fn what_has_been_free_for_the_delay_goes_at_the_next_free() {
 
 #[test]
 fn a_purge_thread_runs_in_threaded_processes_and_ends_when_nothing_is_dirty() {
-    let options = Options::DEFAULT.with_dirty_min(4 * MIB).with_dirty_percent(0).with_purge_delay(1000);
+    let options = Options::DEFAULT.with_dirty_min(4 * MIB).with_dirty_percent(1).with_purge_delay(1000);
     let rig = Rig::new(options);
     rig.free(rig.alloc(3 * MIB));
     assert!(!rig.mock.has_purger(), "one thread");
@@ -139,7 +139,7 @@ fn a_purge_thread_runs_in_threaded_processes_and_ends_when_nothing_is_dirty() {
     blocks[1..3].iter().for_each(|&block| rig.free(block));
     assert!(rig.mock.has_purger());
     assert_eq!(rig.mock.count(Call::Spawn), 1);
-    // With it, four times as much may wait.
+    // With it, all of the peak may wait.
     blocks[3..].iter().for_each(|&block| rig.free(block));
     assert_eq!(rig.dirty(), 12 * MIB);
     let turn = || Mock::as_thread(4, || rig.mock.run_purger());
@@ -173,9 +173,21 @@ fn churn_of_one_thread_starts_the_purge_thread() {
         assert_eq!(rig.dirty(), 10 * MIB, "all of the peak may wait for the thread");
     }
     assert_eq!(rig.figures().purged, purged);
-    rig.mock.advance(1001);
+    rig.mock.advance(1 + u64::from(Options::DEFAULT.purge_delay));
     assert_eq!(Mock::as_thread(4, || rig.mock.run_purger()), Some(0));
     assert_eq!(rig.dirty(), 0);
+}
+
+#[test]
+fn without_a_share_peaks_do_not_count() {
+    let rig = Rig::new(Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(0));
+    rig.mock.set_threaded(true);
+    for _ in 0..3 {
+        let blocks = [(); 10].map(|()| rig.alloc(MIB));
+        blocks.into_iter().for_each(|block| rig.free(block));
+        assert!(rig.mock.has_purger());
+        assert_eq!(rig.dirty(), MIB);
+    }
 }
 
 #[test]

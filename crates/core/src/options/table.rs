@@ -186,7 +186,7 @@ pub(super) const ROWS: [Spec; 10] = [
         Key::PurgeDelay,
         "purge_delay",
         Kind::Count { max: 3_600_000 },
-        1000,
+        500,
         "milliseconds that freed memory may stay resident while the process runs threads or keeps allocating",
     ),
     Spec::new(

@@ -29,7 +29,7 @@ fn defaults_are_those_of_the_documentation() {
     let options = Options::default();
     assert!(!options.show && options.report.is_empty() && !options.count);
     assert_eq!((options.dirty_min, options.dirty_percent), (2 << 20, 12));
-    assert_eq!((options.purge_delay, options.purge_thread), (1000, true));
+    assert_eq!((options.purge_delay, options.purge_thread), (500, true));
     assert_eq!((options.parked_heaps, options.misuse, options.limit), (16, Misuse::Abort, 0));
     assert_eq!(clean(""), Options::DEFAULT);
 }
@@ -112,7 +112,7 @@ fn bad_values_are_named_with_what_would_be_good() {
         ("show=yes", "option 'show=yes' is not valid (0 or 1); the default 0 stands"),
         ("purge_thread=2", "option 'purge_thread=2' is out of range (0 or 1); the default 1 stands"),
         ("dirty_percent=500", "option 'dirty_percent=500' is out of range (0..=100); the default 12 stands"),
-        ("purge_delay=1s", "option 'purge_delay=1s' is not valid (0..=3600000); the default 1000 stands"),
+        ("purge_delay=1s", "option 'purge_delay=1s' is not valid (0..=3600000); the default 500 stands"),
         ("misuse=Abort", "option 'misuse=Abort' is not valid (abort|warn|ignore); the default abort stands"),
         ("limit", "option 'limit' needs a value (0..=256T); the default 0 stands"),
         ("report", "option 'report' needs a value (a path of at most 255 bytes without a comma)"),
@@ -215,7 +215,7 @@ fn printing_names_every_option_in_table_order() {
     let text = Options::DEFAULT.to_string();
     let names: Vec<&str> = text.split(',').map(|item| item.split_once('=').unwrap().0).collect();
     assert_eq!(names, TABLE.map(|spec| spec.name));
-    let expected = "show=0,report=,count=0,dirty_min=2M,dirty_percent=12,purge_delay=1000,purge_thread=1,\
+    let expected = "show=0,report=,count=0,dirty_min=2M,dirty_percent=12,purge_delay=500,purge_thread=1,\
                     parked_heaps=16,misuse=abort,limit=0";
     assert_eq!(text, expected);
     let odd = Options { report: ReportPath::new(b"a\xffb").unwrap(), ..Options::DEFAULT };
