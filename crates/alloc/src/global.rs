@@ -78,7 +78,7 @@ unsafe impl GlobalAlloc for Stratalloc {
                 alloc_zeroed_slow(size, align)
             });
             if !zeroed {
-                block.write_bytes(0, size);
+                crate::raw::zero(block, size);
             }
             block
         }

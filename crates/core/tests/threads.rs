@@ -16,7 +16,6 @@ use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Barrier, Mutex};
 use std::thread::{scope, yield_now};
 use stratalloc_core::allocator::Allocator;
-use stratalloc_core::class::SLICE;
 use stratalloc_core::heap::Heap;
 use stratalloc_core::options::Options;
 use stratalloc_core::stats::Snapshot;
@@ -238,33 +237,6 @@ fn all_to_all(options: Options, name: &str) {
     }
     drop(worker);
     nothing_is_left(allocator);
-}
-
-/// What a thread frees for another heap serves its own next allocations before fresh memory does, and
-/// goes home in the end.
-#[test]
-fn blocks_on_their_way_home_are_used_again() {
-    let (_mock, allocator) = allocator(Options::DEFAULT);
-    let mut owner = Mock::as_thread(1, || Worker::new(&allocator, 1));
-    let mut other = Mock::as_thread(2, || Worker::new(&allocator, 2));
-    let blocks: Vec<Block> = Mock::as_thread(1, || (0..400).map(|_| owner.alloc(200)).collect());
-    let mut kept = Vec::new();
-    let mut reused = 0;
-    Mock::as_thread(2, || {
-        for block in blocks {
-            let start = block.start;
-            other.free(block);
-            let next = other.alloc(200);
-            reused += usize::from(next.start == start);
-            kept.push(next);
-        }
-    });
-    assert_eq!(reused, 400);
-    assert_eq!(figures(&allocator).active, 2 * SLICE, "the owner's two spans of 312 blocks and no other");
-    Mock::as_thread(2, || kept.drain(..).for_each(|block| other.free(block)));
-    Mock::as_thread(2, || drop(other));
-    Mock::as_thread(1, || drop(owner));
-    nothing_is_left(&allocator);
 }
 
 #[test]

@@ -3,15 +3,13 @@
 //! A remote free goes into the batch for its span. There is one for each of [`SLOTS`] hash values of
 //! the span's address; a batch that is full, or whose slot another span needs, goes home by one
 //! exchange (`foreign::send`; batching per span is snmalloc's idea). Blocks of a batch count as in
-//! use for the span's owner, so the span lives as long as a batch names it; and the heap that holds the
-//! batch may hand them out again, when its own list of the class is empty.
+//! use for the span's owner, so the span lives as long as a batch names it.
 //!
 //! Only small spans of thread heaps have batches: who may be destroyed as a whole waits for nothing.
 
 use super::{Heap, Role};
 use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
-use crate::class::CLASSES;
 use crate::os::Os;
 use crate::span::{Block, Kind, Span};
 use core::ptr::null_mut;
@@ -32,15 +30,13 @@ struct Batch {
     /// Offset of the last block in the span, in units of 16 B.
     tail: u32,
     /// Blocks in it.
-    count: u8,
+    count: u16,
     /// Blocks that it goes home with.
-    limit: u8,
-    /// The span's class.
-    class: u8,
+    limit: u16,
 }
 
 impl Batch {
-    const EMPTY: Batch = Batch { span: null_mut(), head: null_mut(), tail: 0, count: 0, limit: 0, class: 0 };
+    const EMPTY: Batch = Batch { span: null_mut(), head: null_mut(), tail: 0, count: 0, limit: 0 };
 }
 
 /// A heap's open batches.
@@ -48,15 +44,13 @@ impl Batch {
 pub(super) struct Batches {
     /// A bit for each slot that holds a batch.
     open: u32,
-    /// The slot of a batch of each class that was opened last; what is there now may be another's.
-    of_class: [u8; CLASSES],
     slots: [Batch; SLOTS],
 }
 
-const _: () = assert!(SLOTS <= u32::BITS as usize && BLOCKS <= u8::MAX as u32);
+const _: () = assert!(SLOTS <= u32::BITS as usize);
 
 impl Batches {
-    pub(super) const EMPTY: Batches = Batches { open: 0, of_class: [0; CLASSES], slots: [Batch::EMPTY; SLOTS] };
+    pub(super) const EMPTY: Batches = Batches { open: 0, slots: [Batch::EMPTY; SLOTS] };
 }
 
 fn slot_of(span: *mut Span) -> usize {
@@ -138,42 +132,15 @@ impl<O: Os> Allocator<O> {
                     head: null_mut(),
                     tail: ((addr(block) - (*span).start) >> 4) as u32,
                     count: 0,
-                    limit: (BYTES / size).min(BLOCKS) as u8,
-                    class: (*span).class,
+                    limit: (BYTES / size).min(BLOCKS) as u16,
                 };
                 (*heap).batches.open |= 1 << slot;
-                (*heap).batches.of_class[(*span).class as usize] = slot as u8;
             } else if (*batch).head == block {
                 return self.double_free(addr(block));
             }
             if Self::push(batch, block) {
                 self.flush(heap, slot);
             }
-        }
-    }
-
-    /// A block of `class` out of an open batch, or null. For the span's owner it has been in use all the
-    /// time, and it is warm in this thread's cache.
-    ///
-    /// # Safety
-    /// The caller has the heap's tenure; the heap is no first-class one: its end would not end the block.
-    pub(super) unsafe fn take_batched(&self, heap: *mut Heap, class: usize) -> *mut Block {
-        // SAFETY: the caller's heap.
-        unsafe {
-            let slot = (*heap).batches.of_class[class] as usize;
-            let batch = Self::batch(heap, slot);
-            if (*batch).span.is_null() || (*batch).class as usize != class {
-                return null_mut();
-            }
-            let block = (*batch).head;
-            if (*batch).count == 1 {
-                *batch = Batch::EMPTY;
-                (*heap).batches.open &= !(1 << slot);
-            } else {
-                (*batch).head = (*block).next;
-                (*batch).count -= 1;
-            }
-            block
         }
     }
 

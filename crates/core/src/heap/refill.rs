@@ -17,8 +17,12 @@ impl<O: Os> Allocator<O> {
     /// A block of `class` when the heap's list has none; true beside it when it is known to read as
     /// zero but for its first word. Null: out of memory.
     ///
-    /// Order: what other threads gave back, what was freed here and belongs to other heaps, the rest of
-    /// the current span, a span with free blocks, an orphan of the class, a new span.
+    /// Order: what other threads gave back, the rest of the current span, a span with free blocks, an
+    /// orphan of the class, a new span.
+    ///
+    /// Not what was freed here and waits in a batch for its owner: it would be warm, but two threads
+    /// would go on sharing the cache lines that their first owner's neighbours lie in (passive false
+    /// sharing: `cache-scratch` took three times as long).
     ///
     /// # Safety
     /// The caller has the heap's tenure.
@@ -37,12 +41,6 @@ impl<O: Os> Allocator<O> {
                 let block = self.pop_any(heap, class);
                 if !block.is_null() {
                     return (block.cast(), false);
-                }
-                if (*heap).role == Role::Thread {
-                    let block = self.take_batched(heap, class);
-                    if !block.is_null() {
-                        return (block.cast(), false);
-                    }
                 }
                 let span = (*heap).current[class];
                 if !span.is_null() {
