@@ -1,7 +1,7 @@
 /*
  * The program that `cargo xtask gate` measures: for each size a warm-up function and a measured one,
  * so that the profile tells their calls apart by the caller's name. Eight blocks stay live while the
- * measured ones come and go: a thread that is at work, not one that allocates its first block. The
+ * measured ones come and go: a thread that is at work, not one that allocates its first blocks of a class. The
  * first rounds of all use up the frees that a new heap checks one by one.
  * xtask defines ROUNDS and writes one SIZE(n) for each size, and its call, where SIZES and RUN stand.
  */
@@ -33,7 +33,7 @@ static void *volatile live[LIVE];
     static void size_##n(void) {                                                                   \
         for (int i = 0; i < LIVE; ++i)                                                             \
             live[i] = malloc(n);                                                                   \
-        warm_##n(3);                                                                               \
+        warm_##n(100);                                                                             \
         measured_##n(ROUNDS);                                                                      \
         for (int i = 0; i < LIVE; ++i)                                                             \
             free(live[i]);                                                                         \

@@ -97,7 +97,8 @@ unsafe impl GlobalAlloc for Stratalloc {
     }
 }
 
-/// Bytes that may be used in a block of [`Stratalloc`]'s: at least what was asked for.
+/// Bytes that may be used in a block of [`Stratalloc`]'s: at least what was asked for, and more than its class's size
+/// for the first blocks that a thread has of a class.
 ///
 /// A pointer that is no block is reported on standard error (see the option `misuse`) and gives 0.
 /// Three loads and a division.
@@ -108,7 +109,7 @@ unsafe impl GlobalAlloc for Stratalloc {
 /// // SAFETY: the layout is not empty; the block is freed once, with its layout.
 /// unsafe {
 ///     let block = heap.alloc(layout);
-///     assert_eq!(stratalloc::usable_size(block), 112);
+///     assert!((112..=128).contains(&stratalloc::usable_size(block)));
 ///     heap.dealloc(block, layout);
 /// }
 /// ```

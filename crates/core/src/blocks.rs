@@ -133,8 +133,7 @@ impl<O: Os> Allocator<O> {
 
     /// Resizes a block. Null: it cannot be had (or is no block, reported), and nothing changed.
     ///
-    /// The block stays where it is only while its class stays the same, so that a sized free finds
-    /// the class it was allocated from.
+    /// The block stays where it is only while the new size has the class of its span.
     ///
     /// # Safety
     /// The caller has the tenure of `heap`, a usable heap; the block is the caller's and was

@@ -85,6 +85,17 @@ pub fn block_at(class: usize, offset: usize) -> Option<usize> {
     (index * size_of_class(class) == offset).then_some(index)
 }
 
+/// The class that stands in for `class` while a heap has little of it: the next power of two, at least
+/// 32 B. Every alignment that `class` serves, it serves too.
+#[inline]
+pub fn coarse_class(class: usize) -> usize {
+    match class {
+        0..2 => 1,
+        2..4 => 3,
+        _ => class | 7,
+    }
+}
+
 /// Slices of a span of `class`.
 #[inline]
 pub fn slices_of_class(class: usize) -> usize {
@@ -175,6 +186,12 @@ const _: () = {
         assert!(slices[class] >= 1 && slices[class] <= 4);
         assert!(slices[class] as usize * SLICE / size < 1 << 15);
         class += 1;
+    }
+    assert!(size_const(1) == 32 && size_const(3) == 64);
+    let mut class = 7;
+    while class < CLASSES {
+        assert!(size_const(class).is_power_of_two());
+        class += 8;
     }
     // The table gives the smallest class that fits; class sizes are multiples of its step, so the
     // entries stand for every request.

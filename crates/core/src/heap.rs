@@ -14,6 +14,7 @@
 //!
 //! * `fast`: the paths that every allocation and free takes, inlined into their callers;
 //! * `refill`: where blocks come from when a list is empty;
+//! * `young`: classes that the heap has hardly used yet;
 //! * `check`: checks of some frees, paid by the slow path;
 //! * `keep`: which empty spans stay;
 //! * `spans`: the moves of spans between current, full, available, released and orphaned;
@@ -27,6 +28,7 @@ mod foreign;
 mod keep;
 mod refill;
 mod spans;
+mod young;
 
 pub use fast::{alloc_class_or, alloc_or, dealloc_or};
 
@@ -74,6 +76,8 @@ pub struct Heap {
     /// Large blocks of a first-class heap.
     pub(crate) larges: SpanList,
     batches: Batches,
+    /// Blocks of each class that a coarser one's span served.
+    young: [u8; CLASSES],
     /// Allocations by class, while counting.
     pub allocs: [u64; CLASSES],
     /// Next in the node pool's list.
@@ -118,6 +122,7 @@ impl Heap {
             full: SpanList::EMPTY,
             larges: SpanList::EMPTY,
             batches: Batches::EMPTY,
+            young: [0; CLASSES],
             allocs: [0; CLASSES],
             next_parked: null_mut(),
             next_heap: null_mut(),

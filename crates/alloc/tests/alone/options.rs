@@ -53,7 +53,7 @@ pub const CASES: &[Case] = &[
     Case::new("a_foreign_pointer_aborts", foreign)
         .judge(|ended| ended.aborted("): not a pointer of this allocator (stack, static or another")),
     Case::new("an_interior_pointer_of_another_thread_aborts", interior)
-        .judge(|ended| ended.aborted("interior pointer, 32 bytes into the block of 112 bytes at 0x")),
+        .judge(|ended| ended.aborted("interior pointer, 32 bytes into the block of 128 bytes at 0x")),
     Case::new("an_interior_pointer_of_a_large_block_aborts", interior_large)
         .judge(|ended| ended.aborted("interior pointer, 70000 bytes into the block of ")),
     Case::new("a_large_block_freed_twice_aborts", twice_large).judge(|ended| ended.aborted("already freed")),

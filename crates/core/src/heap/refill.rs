@@ -37,6 +37,7 @@ impl<O: Os> Allocator<O> {
             if (*heap).counting {
                 (*heap).allocs[class] += 1;
             }
+            let class = Heap::serving_class(heap, class);
             loop {
                 let block = self.pop_any(heap, class);
                 if !block.is_null() {
