@@ -170,8 +170,12 @@ impl<O: Os> Allocator<O> {
     pub unsafe fn flush_batches(&self, heap: *mut Heap) {
         // SAFETY: the caller's heap.
         unsafe {
-            while (*heap).batches.open != 0 {
-                self.flush(heap, (*heap).batches.open.trailing_zeros() as usize);
+            loop {
+                let open = (*heap).batches.open;
+                if open == 0 {
+                    return;
+                }
+                self.flush(heap, open.trailing_zeros() as usize);
             }
         }
     }
