@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the core's tests under AddressSanitizer and its thread tests under ThreadSanitizer.
+# Runs the core's and the pools' tests under AddressSanitizer and their thread tests under ThreadSanitizer.
 #
 # Takes about 4 minutes on 2 cores the first time (std is built for ThreadSanitizer), 2 minutes after.
 # Needs Linux on x86-64 and, once:  rustup component add rust-src
@@ -22,8 +22,21 @@ ASAN_OPTIONS="detect_leaks=1:allocator_may_return_null=1" \
 CARGO_TARGET_DIR="$out/asan" \
     cargo test --package stratalloc-core --target $target --tests
 
+echo "== AddressSanitizer: all integration tests of the pools"
+RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
+ASAN_OPTIONS="detect_leaks=1:allocator_may_return_null=1" \
+CARGO_TARGET_DIR="$out/asan" \
+    cargo test --package stratalloc-pool --target $target --tests
+
 echo "== ThreadSanitizer: threads over one allocator"
 RUSTFLAGS="--cfg stratalloc_system -Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
 TSAN_OPTIONS="halt_on_error=1 history_size=4 suppressions=$PWD/scripts/tsan-suppressions.txt" \
 CARGO_TARGET_DIR="$out/tsan" \
     cargo test --package stratalloc-core --target $target -Zbuild-std --test threads -- --test-threads=1
+
+echo "== ThreadSanitizer: threads over one pool"
+RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
+TSAN_OPTIONS="halt_on_error=1 history_size=4" \
+CARGO_TARGET_DIR="$out/tsan" \
+    cargo test --package stratalloc-pool --target $target -Zbuild-std \
+    --test object --test lockfree --test tiered -- --test-threads=1

@@ -27,5 +27,10 @@ pub mod tools;
 #[global_allocator]
 static GLOBAL: stratalloc::Stratalloc = stratalloc::Stratalloc;
 
+/// The Rust in the README compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 pub use compile::{Source, c, cxx};
 pub use run::{Outcome, Run, on_libc, on_library};

@@ -1,0 +1,365 @@
+//! Blocks of one layout in chunks: the unsynchronised inside of `FixedPool` and of the object pools.
+//!
+//! # What it owns
+//! The list of chunks and, inside of free blocks, the links of the free list. It does not own the source: chunks
+//! are allocated before they come in and deallocated after they are out, so that a pool with a lock calls its
+//! allocator without it.
+//!
+//! # Invariant
+//! Each block of each chunk is live, in the free list, or not yet carved (beyond its chunk's `carved`; for the
+//! current chunk, from `fresh` on). `live = taken - given`; free and uncarved together are the rest of `capacity`.
+//!
+//! Taking the block freed last, and carving fresh ones only when none is free, makes the number of blocks ever
+//! carved the peak of live ones: the figure costs nothing.
+
+use super::chunk::Chunk;
+use crate::addr::addr;
+use crate::{Growth, PoolStats, ReleaseError};
+use core::alloc::Layout;
+use core::ptr::{NonNull, null_mut};
+
+/// The link in a free block.
+pub(crate) struct Free {
+    next: *mut Free,
+}
+
+/// A chunk list that has left its [`Blocks`] and waits to be deallocated.
+#[derive(Debug, Default)]
+#[must_use]
+pub(crate) struct Doomed(Option<NonNull<Chunk>>);
+
+impl Iterator for Doomed {
+    type Item = NonNull<Chunk>;
+
+    fn next(&mut self) -> Option<NonNull<Chunk>> {
+        let chunk = self.0?;
+        // SAFETY: chunks in the list are not deallocated before they are returned here.
+        self.0 = unsafe { chunk.as_ref() }.next;
+        Some(chunk)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    free: *mut Free,
+    /// The current chunk's uncarved blocks.
+    fresh: *mut u8,
+    fresh_left: usize,
+    /// Blocks carved so far, less those in chunks given back.
+    carved: usize,
+    taken: u64,
+    given: u64,
+    misses: u64,
+    /// The peak before the last trim.
+    peak: usize,
+    chunks: Option<NonNull<Chunk>>,
+    current: Option<NonNull<Chunk>>,
+    capacity: usize,
+    bytes: usize,
+    block: Layout,
+    limit: usize,
+    growth: Growth,
+    /// What of a block its user has no use for, in bytes.
+    padding: usize,
+}
+
+// SAFETY: the pointers lead to chunks that only this value's user touches.
+unsafe impl Send for Blocks {}
+
+/// The least of a first chunk by doubling: about a page, at least 4 blocks.
+fn first_chunk(size: usize) -> usize {
+    (4096 / size).max(4)
+}
+
+impl Blocks {
+    pub(crate) const LEAST: Layout = Layout::new::<Free>();
+
+    /// No chunk yet. `block` is padded to its alignment and at least [`LEAST`](Self::LEAST); `used` of its bytes are of use.
+    pub(crate) const fn new(block: Layout, used: usize, limit: usize, growth: Growth) -> Self {
+        Self {
+            free: null_mut(),
+            fresh: null_mut(),
+            fresh_left: 0,
+            carved: 0,
+            taken: 0,
+            given: 0,
+            misses: 0,
+            peak: 0,
+            chunks: None,
+            current: None,
+            capacity: 0,
+            bytes: 0,
+            block,
+            limit,
+            growth,
+            padding: block.size().saturating_sub(used),
+        }
+    }
+
+    pub(crate) fn block(&self) -> Layout {
+        self.block
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    pub(crate) fn live(&self) -> usize {
+        (self.taken - self.given) as usize
+    }
+
+    /// A block; `None`: a chunk must be added first.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<NonNull<u8>> {
+        match NonNull::new(self.free) {
+            Some(free) => {
+                // SAFETY: a block in the free list holds its link.
+                self.free = unsafe { free.as_ref() }.next;
+                self.taken += 1;
+                Some(free.cast())
+            }
+            None => self.carve(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn carve(&mut self) -> Option<NonNull<u8>> {
+        if self.fresh_left == 0 {
+            self.switch()?;
+        }
+        // Not null: `switch` or an earlier call found a chunk.
+        let block = NonNull::new(self.fresh)?;
+        // SAFETY: at least one uncarved block is left; its end is in the chunk or at its end.
+        self.fresh = unsafe { self.fresh.add(self.block.size()) };
+        self.fresh_left -= 1;
+        self.carved += 1;
+        self.taken += 1;
+        self.misses += 1;
+        Some(block)
+    }
+
+    /// Makes a chunk with uncarved blocks the current one.
+    fn switch(&mut self) -> Option<()> {
+        if self.carved == self.capacity {
+            return None;
+        }
+        self.settle();
+        let chunk = self.find(|chunk| chunk.carved < chunk.count)?;
+        // SAFETY: a chunk of the list.
+        let chunk_ref = unsafe { chunk.as_ref() };
+        self.current = Some(chunk);
+        self.fresh_left = chunk_ref.count - chunk_ref.carved;
+        // SAFETY: `carved < count` blocks in from the chunk's base.
+        self.fresh = unsafe { chunk_ref.base.as_ptr().add(chunk_ref.carved * self.block.size()) };
+        Some(())
+    }
+
+    /// Writes to the current chunk how far it is carved.
+    fn settle(&mut self) {
+        if let Some(mut current) = self.current {
+            // SAFETY: a chunk of the list, and we are alone.
+            let current = unsafe { current.as_mut() };
+            current.carved = current.count - self.fresh_left;
+        }
+    }
+
+    fn find(&self, mut good: impl FnMut(&Chunk) -> bool) -> Option<NonNull<Chunk>> {
+        let mut next = self.chunks;
+        while let Some(chunk) = next {
+            // SAFETY: a chunk of the list.
+            let chunk_ref = unsafe { chunk.as_ref() };
+            if good(chunk_ref) {
+                return Some(chunk);
+            }
+            next = chunk_ref.next;
+        }
+        None
+    }
+
+    /// Takes a block back.
+    ///
+    /// # Safety
+    /// A live block of this value, not used any more.
+    #[inline]
+    pub(crate) unsafe fn give(&mut self, block: NonNull<u8>) {
+        let free = block.cast::<Free>();
+        // SAFETY: the block is large enough, aligned (`LEAST`) and ours now.
+        unsafe { free.write(Free { next: self.free }) };
+        self.free = free.as_ptr();
+        self.given += 1;
+    }
+
+    /// How many blocks to add when there are `planned` more on their way and at least `least` are needed; `None`:
+    /// the limit or the policy forbids it.
+    pub(crate) fn growth(&self, planned: usize, least: usize) -> Option<usize> {
+        let have = self.capacity + planned;
+        let room = self.limit.saturating_sub(have);
+        let step = match self.growth {
+            Growth::Doubling => have.max(first_chunk(self.block.size())),
+            Growth::Fixed(step) => step,
+            Growth::None => return None,
+        };
+        (room > 0 && least <= room).then(|| step.max(least).min(room))
+    }
+
+    /// Adds a chunk.
+    ///
+    /// # Safety
+    /// A new chunk of blocks of this layout, in no list.
+    pub(crate) unsafe fn add(&mut self, mut chunk: NonNull<Chunk>) {
+        // SAFETY: nobody else has the chunk.
+        let added = unsafe { chunk.as_mut() };
+        added.next = self.chunks;
+        self.capacity += added.count;
+        self.bytes += added.bytes();
+        self.chunks = Some(chunk);
+    }
+
+    /// Which chunk and block an address is.
+    pub(crate) fn locate(&self, block: NonNull<u8>) -> Result<(NonNull<Chunk>, usize), ReleaseError> {
+        let address = addr(block.as_ptr());
+        let mut found = None;
+        let chunk = self.find(|chunk| {
+            found = chunk.position(address, self.block.size());
+            found.is_some()
+        });
+        match (chunk, found) {
+            (Some(chunk), Some((index, 0))) => {
+                // SAFETY: a chunk of the list.
+                let there = unsafe { chunk.as_ref() };
+                let carved =
+                    if self.current == Some(chunk) { there.count - self.fresh_left } else { there.carved };
+                if index < carved { Ok((chunk, index)) } else { Err(ReleaseError::NotLive { address }) }
+            }
+            (Some(_), _) => Err(ReleaseError::Inside { address }),
+            _ => Err(ReleaseError::Foreign { address }),
+        }
+    }
+
+    /// Removes chunks without a live block as long as at least `keep` blocks stay free.
+    pub(crate) fn trim(&mut self, keep: usize) -> Doomed {
+        self.settle();
+        self.peak = self.stats().peak;
+        self.each_chunk(|chunk| chunk.tally = chunk.count - chunk.carved);
+        let mut free = self.free;
+        while let Some(block) = NonNull::new(free) {
+            self.tally(block.cast());
+            // SAFETY: a block of the free list.
+            free = unsafe { block.as_ref() }.next;
+        }
+        let mut room = self.capacity - self.live();
+        let mut doomed = Doomed(None);
+        let mut kept = None;
+        let mut next = self.chunks.take();
+        while let Some(mut chunk) = next {
+            // SAFETY: a chunk of the list, and we are alone.
+            let here = unsafe { chunk.as_mut() };
+            next = here.next;
+            if here.tally == here.count && room - here.count >= keep {
+                room -= here.count;
+                self.capacity -= here.count;
+                self.carved -= here.carved;
+                self.bytes -= here.bytes();
+                here.next = doomed.0;
+                doomed.0 = Some(chunk);
+            } else {
+                here.tally = 0;
+                here.next = kept;
+                kept = Some(chunk);
+            }
+        }
+        self.chunks = kept;
+        if doomed.0.is_some() {
+            // The current chunk may be gone; `switch` finds another.
+            (self.current, self.fresh, self.fresh_left) = (None, null_mut(), 0);
+            // What is left of the free list, in its order, is what lies in the chunks left.
+            let mut free = core::mem::replace(&mut self.free, null_mut());
+            let mut last = null_mut::<Free>();
+            while let Some(mut block) = NonNull::new(free) {
+                // SAFETY: doomed chunks are not deallocated yet, so all links can be read.
+                free = unsafe { block.as_ref() }.next;
+                if self.locate(block.cast()).is_err() {
+                    continue;
+                }
+                // SAFETY: a free block of ours.
+                unsafe { block.as_mut() }.next = null_mut();
+                match NonNull::new(last) {
+                    // SAFETY: a free block of ours.
+                    Some(mut last) => unsafe { last.as_mut() }.next = block.as_ptr(),
+                    None => self.free = block.as_ptr(),
+                }
+                last = block.as_ptr();
+            }
+        }
+        doomed
+    }
+
+    /// Sets all tallies to the chunk's uncarved blocks and counts the blocks of the free list: then a pool that
+    /// keeps objects in live blocks counts those that wait.
+    pub(crate) fn start_tally(&mut self) {
+        self.settle();
+        self.each_chunk(|chunk| chunk.tally = chunk.count - chunk.carved);
+        let mut free = self.free;
+        while let Some(block) = NonNull::new(free) {
+            self.tally(block.cast());
+            // SAFETY: a block of the free list.
+            free = unsafe { block.as_ref() }.next;
+        }
+    }
+
+    /// Counts a block in its chunk's tally.
+    pub(crate) fn tally(&mut self, block: NonNull<u8>) {
+        if let Ok((mut chunk, _)) = self.locate(block) {
+            // SAFETY: a chunk of the list, and we are alone.
+            unsafe { chunk.as_mut() }.tally += 1;
+        }
+    }
+
+    /// True when the tally of the block's chunk says that nothing in it is live.
+    pub(crate) fn is_spare(&self, block: NonNull<u8>) -> bool {
+        self.locate(block).is_ok_and(|(chunk, _)| {
+            // SAFETY: a chunk of the list.
+            let chunk = unsafe { chunk.as_ref() };
+            chunk.tally == chunk.count
+        })
+    }
+
+    fn each_chunk(&mut self, mut f: impl FnMut(&mut Chunk)) {
+        let mut next = self.chunks;
+        while let Some(mut chunk) = next {
+            // SAFETY: a chunk of the list, and we are alone.
+            let here = unsafe { chunk.as_mut() };
+            f(here);
+            next = here.next;
+        }
+    }
+
+    /// Removes all chunks; live blocks dangle once they are deallocated.
+    pub(crate) fn drain(&mut self) -> Doomed {
+        let doomed = Doomed(self.chunks.take());
+        *self = Self::new(self.block, 0, self.limit, self.growth);
+        doomed
+    }
+
+    /// The figures, counting every block that is not free as live.
+    pub(crate) fn stats(&self) -> PoolStats {
+        let live = self.live();
+        PoolStats {
+            capacity: self.capacity,
+            live,
+            free: self.capacity.saturating_sub(live),
+            hits: self.taken.saturating_sub(self.misses),
+            misses: self.misses,
+            waits: 0,
+            peak: self.peak.max(self.carved),
+            waste: (self.bytes - self.capacity * self.block.size()) + self.capacity * self.padding,
+            bytes: self.bytes,
+        }
+    }
+}

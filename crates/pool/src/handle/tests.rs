@@ -1,0 +1,60 @@
+//! The inside of the pool: invariants, and what a program cannot wait for.
+
+use super::HandlePool;
+use std::vec::Vec;
+
+#[test]
+fn a_slot_that_had_its_last_generation_is_never_used_again() {
+    let mut pool = HandlePool::new();
+    let old = pool.insert(1).unwrap();
+    pool.remove(old).unwrap();
+    pool.slots.age(old.index, u32::MAX - 1);
+    let last = pool.insert(2).unwrap();
+    assert_eq!((last.index, last.generation.get()), (old.index, u32::MAX));
+    assert_eq!(pool.remove(last), Ok(2));
+    let next = pool.insert(3).unwrap();
+    assert_ne!(next.index, old.index);
+    assert!(!pool.contains(old) && !pool.contains(last) && pool[next] == 3);
+    pool.check();
+}
+
+#[test]
+fn an_object_that_comes_home_is_found_and_its_old_slot_is_not() {
+    let (mut home, mut abroad) = (HandlePool::new(), HandlePool::new());
+    let traveller = home.insert(1).unwrap();
+    home.migrate(traveller, &mut abroad).unwrap();
+    // Its old slot has another object meanwhile.
+    let local = home.insert(2).unwrap();
+    assert_eq!(local.index, traveller.index);
+    abroad.migrate(traveller, &mut home).unwrap();
+    assert_eq!((home[traveller], home[local]), (1, 2));
+    home.check();
+    home.compact();
+    home.check();
+    assert_eq!((home.remove(traveller), home.remove(local)), (Ok(1), Ok(2)));
+    assert!(abroad.is_empty() && home.is_empty());
+}
+
+#[test]
+fn adopted_handles_are_found_among_many() {
+    let mut pools: Vec<_> = (0..5).map(|_| HandlePool::new()).collect();
+    let mut target = HandlePool::new();
+    let mut handles = Vec::new();
+    for (round, pool) in pools.iter_mut().enumerate() {
+        for number in 0..300 {
+            handles.push((pool.insert(round * 1000 + number).unwrap(), round * 1000 + number));
+        }
+        pool.migrate_to(&mut target).unwrap();
+    }
+    for (at, &(handle, number)) in handles.iter().enumerate() {
+        assert_eq!(target[handle], number);
+        if at % 3 == 0 {
+            target.remove(handle).unwrap();
+        }
+    }
+    target.compact();
+    target.check();
+    for (at, &(handle, number)) in handles.iter().enumerate() {
+        assert_eq!(target.get(handle).ok().copied(), (at % 3 != 0).then_some(number));
+    }
+}

@@ -1,0 +1,72 @@
+//! The one place where atomics come from: `core`'s, loom's when a model runs (`--cfg loom`), shuttle's when a
+//! larger schedule is tried (`--cfg shuttle`).
+//!
+//! Loom's atomics cannot be made in constants, so what a model uses is made by functions that are not `const`.
+
+/// `core::sync::atomic`, or a checker's.
+pub(crate) mod atomic {
+    #[cfg(all(not(any(loom, shuttle)), any(target_has_atomic = "64", feature = "std")))]
+    pub(crate) use core::sync::atomic::AtomicUsize;
+    #[cfg(all(not(any(loom, shuttle)), target_has_atomic = "64"))]
+    pub(crate) use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64};
+    #[cfg(not(any(loom, shuttle)))]
+    pub(crate) use core::sync::atomic::{AtomicU8, Ordering};
+    #[cfg(loom)]
+    pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    #[cfg(shuttle)]
+    pub(crate) use shuttle::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+}
+
+/// `core::cell::UnsafeCell` behind loom's interface, which sees each access.
+#[cfg(not(loom))]
+#[derive(Debug, Default)]
+pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
+
+#[cfg(not(loom))]
+impl<T> UnsafeCell<T> {
+    #[inline]
+    pub(crate) const fn new(value: T) -> Self {
+        Self(core::cell::UnsafeCell::new(value))
+    }
+
+    /// Calls `f` with a pointer that it may write through, if nobody else has one.
+    #[inline(always)]
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}
+#[cfg(loom)]
+pub(crate) use loom::cell::UnsafeCell;
+
+/// Waits a moment in a loop that waits for another thread's few instructions; longer at each `turn`.
+#[cold]
+pub(crate) fn relax(turn: u32) {
+    #[cfg(loom)]
+    {
+        let _ = turn;
+        loom::thread::yield_now();
+    }
+    #[cfg(shuttle)]
+    {
+        let _ = turn;
+        shuttle::thread::yield_now();
+    }
+    #[cfg(not(any(loom, shuttle)))]
+    {
+        if turn < 7 {
+            for _ in 0..1 << turn {
+                core::hint::spin_loop();
+            }
+            return;
+        }
+        // The other thread does not run: let it. A thread of real-time priority must sleep for that.
+        #[cfg(feature = "std")]
+        if turn < 64 {
+            std::thread::yield_now();
+        } else {
+            std::thread::sleep(core::time::Duration::from_micros(50));
+        }
+        #[cfg(not(feature = "std"))]
+        core::hint::spin_loop();
+    }
+}
