@@ -1,0 +1,185 @@
+//! From names on the command line to workloads and contenders, with the nearest names for what is unknown.
+
+use stratalloc_bench_protocol::{Description, Group};
+
+use crate::arguments::{Faces, Who};
+use crate::contenders::{self, Contender};
+use crate::store::Face;
+
+/// A contender in the face in which it is to be measured: libc's own malloc stands in both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// Who.
+    pub contender: Contender,
+    /// In which of the two tables.
+    pub face: Face,
+}
+
+/// What to say of a name that nothing has.
+pub fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
+    let mut near: Vec<(usize, &str)> = known
+        .iter()
+        .map(|&known| {
+            let part = name.len() > 2 && (known.contains(name) || name.contains(known));
+            (if part { 1 } else { strsim::osa_distance(name, known) }, known)
+        })
+        .filter(|&(distance, _)| distance <= 1 + name.len() / 3)
+        .collect();
+    near.sort_unstable();
+    let near: Vec<&str> = near.into_iter().take(3).map(|(_, name)| name).collect();
+    match near.as_slice() {
+        [] => format!("unknown {kind} '{name}'; there are: {}", known.join(", ")),
+        near => format!("unknown {kind} '{name}'; did you mean {}?", near.join(" or ")),
+    }
+}
+
+/// The workloads of these names and groups, in the order of the list; of no names, all. Without doubles.
+pub fn workloads(asked: &[String], all: &[Description]) -> Result<Vec<Description>, String> {
+    let group = |word: &str| match word {
+        "classic" | "classics" => Some(Group::Classic),
+        "scene" | "scenes" => Some(Group::Scene),
+        "program" | "programs" => Some(Group::Program),
+        _ => None,
+    };
+    let mut known: Vec<&str> = all.iter().map(|workload| workload.name.as_str()).collect();
+    known.extend(["classic", "scene", "program"]);
+    for word in asked {
+        if group(word).is_none() && !all.iter().any(|workload| workload.name == *word) {
+            return Err(unknown("workload", word, &known));
+        }
+    }
+    let wanted = |workload: &&Description| {
+        asked.is_empty() || asked.iter().any(|word| *word == workload.name || group(word) == Some(workload.group))
+    };
+    Ok(all.iter().filter(wanted).cloned().collect())
+}
+
+/// Who takes part, by face, in the order of lists; those of `--with` at the end of the preloaded.
+pub fn contenders(who: &Who) -> Result<Vec<Chosen>, String> {
+    let mut preloaded = Vec::new();
+    let mut globals = Vec::new();
+    for contender in contenders::all() {
+        match contender.face {
+            contenders::Face::Preload(_) => preloaded.push(contender),
+            contenders::Face::Plain => {
+                globals.push(contender.clone());
+                preloaded.push(contender);
+            }
+            contenders::Face::Global { .. } => globals.push(contender),
+        }
+    }
+    let mut given = Vec::new();
+    for argument in &who.with {
+        let contender = Contender::given(argument)?;
+        if given.contains(&contender.name) {
+            return Err(format!("--with {argument}: the name '{}' is given twice", contender.name));
+        }
+        given.push(contender.name.clone());
+        preloaded.push(contender);
+    }
+    let in_face = |face, list: Vec<Contender>| {
+        let taken = if who.face.has(face) { list } else { Vec::new() };
+        taken.into_iter().map(move |contender| Chosen { contender, face })
+    };
+    let all: Vec<Chosen> = in_face(Face::Preload, preloaded).chain(in_face(Face::Rust, globals)).collect();
+    let mut known: Vec<&str> = all.iter().map(|chosen| chosen.contender.name.as_str()).collect();
+    known.sort_unstable();
+    known.dedup();
+    for name in &who.contenders {
+        if known.contains(&name.as_str()) {
+            continue;
+        }
+        let elsewhere = contenders::all().iter().any(|contender| contender.name == *name);
+        return Err(match elsewhere {
+            true if who.face == Faces::Preload => format!("contender '{name}' needs --face rust or --face both"),
+            true => format!("contender '{name}' needs --face preload or --face both"),
+            false => unknown("contender", name, &known),
+        });
+    }
+    // A library given by path was asked for, whoever else is.
+    let wanted = |chosen: &Chosen| {
+        let name = &chosen.contender.name;
+        who.contenders.is_empty() || who.contenders.contains(name) || given.contains(name)
+    };
+    let chosen: Vec<Chosen> = all.into_iter().filter(|chosen| wanted(chosen)).collect();
+    if chosen.is_empty() {
+        return Err("no contender is left to measure".to_owned());
+    }
+    Ok(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn description(name: &str, group: Group) -> Description {
+        Description {
+            name: name.into(),
+            group,
+            models: String::new(),
+            source: String::new(),
+            sensitive_to: String::new(),
+            threads: 1,
+            scales_with_threads: false,
+            latency: false,
+            program: None,
+        }
+    }
+
+    fn who(contenders: &[&str], with: &[&str], face: Faces) -> Who {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        Who { contenders: owned(contenders), with: owned(with), face }
+    }
+
+    #[test]
+    fn workloads_come_by_name_and_by_group_in_list_order() {
+        let all = [
+            description("larson", Group::Classic),
+            description("web-server", Group::Scene),
+            description("redis", Group::Program),
+        ];
+        let names = |asked: &[&str]| {
+            let asked: Vec<String> = asked.iter().map(|&word| word.to_owned()).collect();
+            workloads(&asked, &all).map(|found| found.into_iter().map(|w| w.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[]).unwrap(), ["larson", "web-server", "redis"]);
+        assert_eq!(names(&["redis", "larson", "classic"]).unwrap(), ["larson", "redis"]);
+        assert_eq!(names(&["scenes"]).unwrap(), ["web-server"]);
+        assert_eq!(names(&["larsen"]).unwrap_err(), "unknown workload 'larsen'; did you mean larson?");
+        assert!(
+            names(&["zzzzzzzz"])
+                .unwrap_err()
+                .ends_with("there are: larson, web-server, redis, classic, scene, program")
+        );
+    }
+
+    #[test]
+    fn contenders_come_by_face_and_glibc_stands_in_both() {
+        let both = contenders(&who(&["glibc", "stratalloc"], &[], Faces::Both)).unwrap();
+        let names: Vec<(&str, Face)> = both.iter().map(|c| (c.contender.name.as_str(), c.face)).collect();
+        assert_eq!(names, [("stratalloc", Face::Preload), ("glibc", Face::Preload), ("glibc", Face::Rust)]);
+        let rust = contenders(&who(&[], &[], Faces::Rust)).unwrap();
+        assert!(rust.iter().all(|chosen| chosen.face == Face::Rust) && rust.len() > 2);
+    }
+
+    #[test]
+    fn unknown_contenders_are_answered_with_near_ones() {
+        let error = contenders(&who(&["mimaloc3"], &[], Faces::Preload)).unwrap_err();
+        assert!(error.starts_with("unknown contender 'mimaloc3'; did you mean mimalloc"), "{error}");
+        let error = contenders(&who(&["global-stratalloc"], &[], Faces::Preload)).unwrap_err();
+        assert_eq!(error, "contender 'global-stratalloc' needs --face rust or --face both");
+    }
+
+    #[test]
+    fn a_given_library_takes_part_whoever_is_asked_for() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let argument = format!("mine={}", file.path().display());
+        let chosen = contenders(&who(&["glibc"], &[&argument], Faces::Preload)).unwrap();
+        let names: Vec<&str> = chosen.iter().map(|c| c.contender.name.as_str()).collect();
+        assert_eq!(names, ["glibc", "mine"]);
+        let twice = contenders(&who(&[], &[&argument, &argument], Faces::Preload)).unwrap_err();
+        assert!(twice.contains("'mine' is given twice"), "{twice}");
+        let missing = contenders(&who(&[], &["mine=/no/such/lib.so"], Faces::Preload)).unwrap_err();
+        assert!(missing.contains("/no/such/lib.so"), "{missing}");
+    }
+}
