@@ -132,7 +132,7 @@ pub struct Span {
     pub younger: *mut Span,
     /// Next older dirty run.
     pub older: *mut Span,
-    /// Milliseconds (wrapping) when the run's oldest dirty slice was freed.
+    /// Milliseconds (wrapping) when the run's dirty slices were freed, on average.
     pub stamp: u32,
     /// Dirty slices of a free run; of a small span, 1 if it was made from memory that was not zero.
     pub dirty: u32,

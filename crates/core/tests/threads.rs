@@ -239,6 +239,40 @@ fn all_to_all(options: Options, name: &str) {
     nothing_is_left(allocator);
 }
 
+/// More spans than a heap has batches, of many classes, freed in random order by a thread that owns none, while
+/// their owner allocates: batches push each other out, fill up, and go home.
+#[test]
+fn more_spans_than_batches() {
+    let (_mock, allocator) = allocator(Options::DEFAULT);
+    let (to, from) = sync_channel::<Vec<Block>>(2);
+    let seed = seed("more spans than batches");
+    scope(|scope| {
+        let allocator = &allocator;
+        scope.spawn(move || {
+            Mock::as_thread(1, || {
+                let mut worker = Worker::new(allocator, seed);
+                for _ in 0..rounds(40) {
+                    let size = |n: usize| 16 + n * 37 % 2500;
+                    to.send((0..3000).map(|n| worker.alloc(size(n))).collect()).expect("the other lives");
+                }
+            });
+        });
+        scope.spawn(move || {
+            Mock::as_thread(2, || {
+                let mut worker = Worker::new(allocator, seed ^ 1);
+                for mut blocks in from {
+                    while !blocks.is_empty() {
+                        let index = worker.random.below(blocks.len());
+                        let block = blocks.swap_remove(index);
+                        worker.free(block);
+                    }
+                }
+            });
+        });
+    });
+    nothing_is_left(&allocator);
+}
+
 #[test]
 fn all_free_for_all() {
     all_to_all(Options::DEFAULT.with_dirty_min(1 << 20).with_purge_delay(500), "all_free_for_all");
