@@ -13,10 +13,17 @@
 pub const MIN_BLOCK: usize = 16;
 /// Largest block of a size class, bytes; above it, blocks are large.
 pub const SMALL_MAX: usize = 32 * 1024;
+/// Largest alignment of a size class, bytes: no more than where spans begin. A block at more is large.
+const ALIGN_MAX: usize = if SLICE < SMALL_MAX { SLICE } else { SMALL_MAX };
 /// Number of size classes.
 pub const CLASSES: usize = 8 + 8 * 8;
-/// Bytes of a slice, the unit of the page heap; spans start at multiples of it.
-pub const SLICE: usize = 64 * 1024;
+/// Bytes of a slice, the unit of the page heap; spans start at multiples of it. A slice is no shorter than a
+/// page of the system may be: 64 KiB where kernels are built with pages of that size.
+pub const SLICE: usize = if cfg!(any(target_arch = "x86_64", target_arch = "x86", target_vendor = "apple")) {
+    16 * 1024
+} else {
+    64 * 1024
+};
 /// `log2(SLICE)`.
 pub const SLICE_SHIFT: u32 = SLICE.trailing_zeros();
 
@@ -32,6 +39,10 @@ static RECIPROCALS: [u64; CLASSES] = reciprocals();
 /// Enough: a quotient is too high by less than `offset / 2^40`, which is below `1 / size`, as spans are
 /// below 2^20 bytes and sizes at most 2^15.
 const RECIPROCAL_SHIFT: u32 = 40;
+/// Longest span that grew, bytes.
+const GROWN: usize = 64 * 1024;
+/// Spans of one class and length that a heap takes before they are twice as long.
+const STEP: usize = 2;
 
 /// Index into [`TABLE`] of a request of at most [`SMALL_MAX`] bytes.
 #[inline(always)]
@@ -55,7 +66,7 @@ pub fn class(size: usize, align: usize) -> Option<usize> {
 
 #[inline]
 fn class_aligned(size: usize, align: usize) -> Option<usize> {
-    if align > SMALL_MAX || size > SMALL_MAX {
+    if align > ALIGN_MAX || size > SMALL_MAX {
         return None;
     }
     // Rounding up to the alignment leaves at most a few classes to try: the power of two that ends
@@ -96,16 +107,17 @@ pub fn coarse_class(class: usize) -> usize {
     }
 }
 
-/// Slices of a span of `class`.
+/// Slices of a span of `class` for a heap that has `spans` of that class already: a heap with little of a
+/// class touches little memory for it, one with much takes long spans, up to [`GROWN`] bytes.
 #[inline]
-pub fn slices_of_class(class: usize) -> usize {
-    SLICES[class] as usize
-}
-
-/// Blocks in a span of `class`.
-#[inline]
-pub fn capacity_of_class(class: usize) -> usize {
-    slices_of_class(class) * SLICE / size_of_class(class)
+pub fn slices_of_class(class: usize, spans: usize) -> usize {
+    let first = SLICES[class] as usize;
+    let doublings = (spans / STEP).min(2);
+    let mut slices = first << doublings;
+    while slices > first && slices * SLICE > GROWN {
+        slices /= 2;
+    }
+    slices
 }
 
 const fn size_const(class: usize) -> usize {
@@ -183,7 +195,7 @@ const _: () = {
             // Internal waste: a request one byte above the class below.
             assert!(size <= 128 || (size - (below + 1)) * 8 <= size);
         }
-        assert!(slices[class] >= 1 && slices[class] <= 4);
+        assert!(slices[class] >= 1 && slices[class] <= 16);
         assert!(slices[class] as usize * SLICE / size < 1 << 15);
         class += 1;
     }
@@ -213,8 +225,9 @@ mod tests {
         for align_shift in 0..=15 {
             let align = 1usize << align_shift;
             for size in 0..=SMALL_MAX {
-                let expected = (0..CLASSES)
-                    .find(|&class| size_of_class(class) >= size && size_of_class(class).is_multiple_of(align));
+                let expected = (0..CLASSES).find(|&class| {
+                    align <= SLICE && size_of_class(class) >= size && size_of_class(class).is_multiple_of(align)
+                });
                 assert_eq!(class(size, align), expected, "size {size} align {align}");
             }
         }
@@ -224,7 +237,7 @@ mod tests {
     fn blocks_begin_at_multiples_of_their_size_only() {
         for class in 0..CLASSES {
             let size = size_of_class(class);
-            for offset in (0..slices_of_class(class) * SLICE).step_by(8) {
+            for offset in (0..slices_of_class(class, usize::MAX) * SLICE).step_by(8) {
                 let expected = offset.is_multiple_of(size).then_some(offset / size);
                 assert_eq!(block_at(class, offset), expected, "class {class} offset {offset}");
             }

@@ -1,7 +1,7 @@
 //! The region directory: which span an address belongs to, for any address.
 //!
-//! Two levels: the top half of a 48-bit address picks a 4 GiB *window*, the next 16 bits its
-//! 64 KiB slice. Both levels hold *differences* to a static that stands for "foreign", so memory
+//! Two levels: the top half of a 48-bit address picks a 4 GiB *window*, the bits below its
+//! slice. Both levels hold *differences* to a static that stands for "foreign", so memory
 //! that is all zero (untouched `.bss`, a fresh mapping) already answers every address: a null
 //! pointer or a foreign one finds [`Span::foreign`] by the same loads as a block of ours finds its
 //! descriptor, without a test. (mimalloc 3 and snmalloc look spans up in maps of this kind; masking

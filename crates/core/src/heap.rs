@@ -78,6 +78,8 @@ pub struct Heap {
     batches: Batches,
     /// Blocks of each class that a coarser one's span served.
     young: [u8; CLASSES],
+    /// Spans of each class that it took and did not give back, about: what it claimed does not count.
+    spans: [u8; CLASSES],
     /// Allocations by class, while counting.
     pub allocs: [u64; CLASSES],
     /// Next in the node pool's list.
@@ -123,6 +125,7 @@ impl Heap {
             larges: SpanList::EMPTY,
             batches: Batches::EMPTY,
             young: [0; CLASSES],
+            spans: [0; CLASSES],
             allocs: [0; CLASSES],
             next_parked: null_mut(),
             next_heap: null_mut(),

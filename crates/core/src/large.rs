@@ -18,7 +18,7 @@ pub const MAX_SIZE: usize = isize::MAX as usize;
 
 /// Slices of the largest block that may be copied where it grows, 4 MiB: up to there dirty memory of the
 /// new size is no accident.
-const COPIED: usize = 64;
+const COPIED: usize = (4 << 20) / SLICE;
 
 impl<O: Os> Allocator<O> {
     fn page_round(&self, size: usize) -> Option<usize> {

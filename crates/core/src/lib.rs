@@ -11,7 +11,7 @@
 //! | size class | a block size; [`class::class`] gives the class of a request |
 //! | span | a run of slices that holds blocks of one class, or one large block |
 //! | span descriptor | 128 B out of line that describe a span: [`span::Span`] |
-//! | slice | 64 KiB, the unit of the page heap |
+//! | slice | 16 KiB, the unit of the page heap (64 KiB where pages may be that large) |
 //! | region | address space mapped at once for slices |
 //! | run | free slices in a row |
 //! | heap | one thread's (or one user's) lists: the thread cache: [`heap::Heap`] |

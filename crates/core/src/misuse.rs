@@ -6,6 +6,7 @@
 
 use crate::allocator::Allocator;
 use crate::class::SLICE;
+use crate::directory::WINDOW_SLICES;
 use crate::directory::Bit;
 use crate::options::Misuse;
 use crate::os::Os;
@@ -104,7 +105,7 @@ impl<O: Os> Allocator<O> {
             return line.text(b"not a pointer of this allocator (stack, static or another allocator's memory)");
         }
         let mut slice = address & !(SLICE - 1);
-        for _ in 0..1 << 16 {
+        for _ in 0..WINDOW_SLICES {
             let span = self.directory.find(slice);
             // SAFETY: as in `describe`.
             if let Some(span) = unsafe { span.as_ref() }

@@ -32,7 +32,7 @@ pub enum Moved {
 /// [`map`](Os::map) returns memory that nobody else uses, zeroed, readable and writable, aligned as
 /// asked; [`purge`](Os::purge) returning true means that the range reads as zero from then on.
 pub unsafe trait Os: Sync + 'static {
-    /// Bytes of one page: a power of two from 4 KiB to 64 KiB. Read at run time.
+    /// Bytes of one page: a power of two from 4 KiB to [`SLICE`](crate::class::SLICE). Read at run time.
     fn page_size(&self) -> usize;
 
     /// Maps `len` bytes (a multiple of the page size) of private zero memory at a multiple of

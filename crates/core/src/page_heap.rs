@@ -28,6 +28,8 @@ use core::ptr::null_mut;
 
 const EXACT: usize = 64;
 const BINS: usize = 192;
+/// Slices of the longest request, 4 MiB, that is cut from the shortest run it fits.
+const TIGHT: usize = (4 << 20) / SLICE;
 /// How many runs of an inexact bin a search looks at.
 const SCAN: usize = 64;
 /// Descriptors that one operation may need at most.
@@ -449,7 +451,7 @@ impl PageHeap {
         }
     }
 
-    /// The run to cut `slices` slices at a multiple of `align` out of: up to 4 MiB the shortest that
+    /// The run to cut `slices` slices at a multiple of `align` out of: up to [`TIGHT`] the shortest that
     /// is long enough, dirty before clean; above, the one that needs the fewest clean slices, and of
     /// those the shortest. A fault for each page of a large block costs more than all the rest of it.
     fn best_fit(&self, slices: usize, align: usize) -> Option<*mut Span> {
@@ -468,7 +470,8 @@ impl PageHeap {
                 }
                 while !run.is_null() && seen < SCAN {
                     let length = (*run).slices as usize;
-                    let cost = (need.saturating_sub((*run).dirty as usize), length);
+                    let clean = need.saturating_sub((*run).dirty as usize);
+                    let cost = if need <= TIGHT { (length, clean) } else { (clean, length) };
                     if length >= need && cost < best_cost {
                         (best, best_cost) = (run, cost);
                     }
@@ -476,7 +479,7 @@ impl PageHeap {
                     seen += 1;
                 }
             }
-            if !best.is_null() && (seen >= SCAN || need <= EXACT) {
+            if !best.is_null() && (seen >= SCAN || need <= TIGHT) {
                 break;
             }
             // A bin that is longer than the scan and holds nothing long enough: the next one does.

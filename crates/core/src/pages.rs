@@ -14,9 +14,9 @@ use crate::sync::atomic::Ordering;
 use core::ptr::{NonNull, null_mut};
 
 /// Slices of the first region: small programs live in it.
-const FIRST_REGION: usize = 16;
+const FIRST_REGION: usize = (1 << 20) / SLICE;
 /// Slices of a region at most, unless a block needs more.
-const MAX_REGION: usize = 4096;
+const MAX_REGION: usize = (256 << 20) / SLICE;
 /// Bytes of metadata mapped at a time, at least.
 const META_STEP: usize = 256 * 1024;
 

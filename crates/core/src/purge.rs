@@ -28,10 +28,10 @@ use crate::sync::atomic::Ordering;
 use core::ptr::NonNull;
 
 /// A run of at least so many slices that is purged whole is unmapped: its address space and its
-/// commit charge go back too.
-const UNMAP: usize = 512;
+/// commit charge go back too: 32 MiB.
+const UNMAP: usize = (32 << 20) / SLICE;
 /// Slices given back and taken again of late that prove churn: 8 MiB.
-const CHURN: usize = 128;
+const CHURN: usize = (8 << 20) / SLICE;
 
 impl<O: Os> Allocator<O> {
     /// How many dirty slices are too many now.

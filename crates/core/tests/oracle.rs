@@ -7,6 +7,7 @@ mod common;
 
 use common::oracle::{HEAPS, Op, Oracle};
 use proptest::prelude::*;
+use stratalloc_core::class::SLICE;
 use stratalloc_core::options::Options;
 
 const MAX_SIZE_LOG: u32 = 22;
@@ -67,7 +68,7 @@ fn options() -> impl Strategy<Value = Options> {
 }
 
 fn page() -> impl Strategy<Value = usize> {
-    prop_oneof![Just(4usize << 10), Just(16 << 10), Just(64 << 10)]
+    prop_oneof![Just(4usize << 10), Just(SLICE)]
 }
 
 fn run(page: usize, options: &Options, threaded: bool, ops: &[Op]) {

@@ -267,14 +267,16 @@ fn of_equal_runs_the_dirty_one_is_taken_first() {
 
 #[test]
 fn large_blocks_go_where_the_fewest_clean_slices_are_needed() {
-    let mut rig = Rig::new(600);
-    let starts = [100, 1, 120, 1, 110, 1].map(|slices| rig.at(slices));
+    // More than 4 MiB.
+    const BLOCK: usize = (6 << 20) / SLICE;
+    let mut rig = Rig::new(4 * BLOCK);
+    let starts = [BLOCK, 1, BLOCK + 40, 1, BLOCK + 20, 1].map(|slices| rig.at(slices));
     rig.put(starts[0], 0, 0);
-    rig.put(starts[2], 90, 0);
+    rig.put(starts[2], BLOCK - 10, 0);
     rig.put(starts[4], 20, 0);
-    assert_eq!(rig.at(100), starts[2], "90 of its slices are there already");
-    assert_eq!(rig.at(100), starts[4]);
-    assert_eq!(rig.at(100), starts[0]);
+    assert_eq!(rig.at(BLOCK), starts[2], "all but ten of its slices are there already");
+    assert_eq!(rig.at(BLOCK), starts[4]);
+    assert_eq!(rig.at(BLOCK), starts[0]);
 }
 
 #[test]

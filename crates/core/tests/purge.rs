@@ -241,7 +241,8 @@ fn a_clock_that_is_a_moment_behind_does_not_end_the_peak() {
 #[test]
 fn long_free_runs_are_unmapped() {
     let rig = Rig::new(patient());
-    let long = rig.alloc(512 * SLICE);
+    const LONG: usize = 32 * MIB;
+    let long = rig.alloc(LONG);
     let short = rig.alloc(64 * SLICE);
     let mapped = rig.figures().mapped;
     let unmaps = rig.mock.count(Call::Unmap);
@@ -250,12 +251,12 @@ fn long_free_runs_are_unmapped() {
     assert_eq!(rig.mock.count(Call::Unmap), unmaps);
     rig.free(long);
     let figures = rig.figures();
-    assert!(figures.mapped <= mapped - 512 * SLICE, "{} of {mapped} bytes stay", figures.mapped);
-    assert_eq!((figures.active, figures.dirty, figures.purged as usize), (0, 0, 576 * SLICE));
+    assert!(figures.mapped <= mapped - LONG, "{} of {mapped} bytes stay", figures.mapped);
+    assert_eq!((figures.active, figures.dirty, figures.purged as usize), (0, 0, LONG + 64 * SLICE));
     // And what is unmapped is not used again: everything still works.
-    let block = rig.alloc(600 * SLICE);
+    let block = rig.alloc(LONG + MIB);
     // SAFETY: ours.
-    unsafe { block.write_bytes(1, 600 * SLICE) };
+    unsafe { block.write_bytes(1, LONG + MIB) };
     rig.free(block);
 }
 

@@ -4,7 +4,7 @@ use super::fast::pop;
 use super::{Heap, Role, Unsettled};
 use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
-use crate::class::{CLASSES, capacity_of_class, size_of_class, slices_of_class};
+use crate::class::{CLASSES, SLICE, size_of_class, slices_of_class};
 use crate::os::Os;
 use crate::span::{Block, Kind, Place, Span};
 use crate::sync::atomic::Ordering;
@@ -128,19 +128,25 @@ impl<O: Os> Allocator<O> {
         debug_assert!(class < CLASSES);
         // SAFETY: a span that the page heap just made is the caller's alone.
         unsafe {
-            self.alloc_span((*heap).node as usize, slices_of_class(class), 1, |span, zero| {
+            let spans = (*heap).spans[class];
+            let slices = slices_of_class(class, spans as usize);
+            let span = self.alloc_span((*heap).node as usize, slices, 1, |span, zero| {
                 (*span).kind = Kind::Small;
                 (*span).place = Place::None;
                 (*span).class = class as u8;
                 (*span).block_size = size_of_class(class) as u32;
-                (*span).capacity = capacity_of_class(class) as u32;
+                (*span).capacity = (slices * SLICE / size_of_class(class)) as u32;
                 (*span).set_carved(0);
                 (*span).countdown = 0;
                 (*span).free = null_mut();
                 (*span).list = &raw mut (*span).free;
                 (*span).dirty = u32::from(!zero);
                 (*span).owner.store(addr(heap), Ordering::Release);
-            })
+            });
+            if !span.is_null() {
+                (*heap).spans[class] = spans.saturating_add(1);
+            }
+            span
         }
     }
 }
