@@ -89,14 +89,12 @@ fn alloc_zeroed_slow(size: usize) -> *mut u8 {
 }
 
 /// A block of `size` bytes at `align`, a power of two, or null.
-#[inline]
 pub fn alloc_aligned(size: usize, align: usize) -> *mut u8 {
     // SAFETY: a usable heap with its tenure.
     with_heap(|heap| unsafe { ALLOCATOR.alloc(heap, size, align.max(MIN_ALIGN)) }).unwrap_or(null_mut())
 }
 
 /// A block of `size` zero bytes at `align`, a power of two, or null.
-#[inline]
 pub fn alloc_aligned_zeroed(size: usize, align: usize) -> *mut u8 {
     // SAFETY: a usable heap with its tenure.
     with_heap(|heap| unsafe { ALLOCATOR.alloc_zeroed(heap, size, align.max(MIN_ALIGN)) }).unwrap_or(null_mut())

@@ -19,6 +19,8 @@ pub const MAX_SIZE: usize = isize::MAX as usize;
 /// Slices of the largest block that may be copied where it grows, 4 MiB: up to there dirty memory of the
 /// new size is no accident.
 const COPIED: usize = (4 << 20) / SLICE;
+/// Slices of a block, 256 KiB, that is copied always: a system call and the faults that follow it cost more.
+const ALWAYS_COPIED: usize = (256 << 10) / SLICE;
 
 impl<O: Os> Allocator<O> {
     fn page_round(&self, size: usize) -> Option<usize> {
@@ -73,9 +75,9 @@ impl<O: Os> Allocator<O> {
 
     /// Resizes a large block to a large size. Null: it cannot be had, and the block is as before.
     ///
-    /// In place where the slices behind it are free, else by moving its pages. Bytes are copied only where
-    /// dirty memory is at hand that the block would otherwise be moved over (up to 4 MiB), or the system
-    /// refuses to move pages.
+    /// In place where the slices behind it are free, else by moving its pages. Bytes are copied only up to
+    /// 256 KiB, or 4 MiB where dirty memory is at hand that the block would otherwise be moved over, or where
+    /// the system refuses to move pages.
     ///
     /// # Safety
     /// The span holds a large block of the program's; the caller has the heap's tenure.
@@ -130,8 +132,9 @@ impl<O: Os> Allocator<O> {
             // Onto memory that is there already, copying a page costs a seventh of what the fault costs that
             // takes the place of a page moved away.
             let new = usable.div_ceil(SLICE);
-            let copies = slices <= COPIED
-                && self.with_pages((*span).node as usize, |pages| pages.is_mostly_dirty(new)).unwrap_or(false);
+            let copies = slices <= ALWAYS_COPIED
+                || slices <= COPIED
+                    && self.with_pages((*span).node as usize, |pages| pages.is_mostly_dirty(new)).unwrap_or(false);
             let (block, _) = self.alloc_large(heap, usable, 1);
             if block.is_null() {
                 return block;

@@ -6,8 +6,8 @@
 
 use crate::allocator::Allocator;
 use crate::class::SLICE;
-use crate::directory::WINDOW_SLICES;
 use crate::directory::Bit;
+use crate::directory::WINDOW_SLICES;
 use crate::options::Misuse;
 use crate::os::Os;
 use crate::span::{Kind, Span};

@@ -28,8 +28,8 @@ use core::ptr::null_mut;
 
 const EXACT: usize = 64;
 const BINS: usize = 192;
-/// Slices of the longest request, 4 MiB, that is cut from the shortest run it fits.
-const TIGHT: usize = (4 << 20) / SLICE;
+/// Slices of the longest request, 256 KiB, that is cut from the shortest run it fits.
+const TIGHT: usize = (256 << 10) / SLICE;
 /// How many runs of an inexact bin a search looks at.
 const SCAN: usize = 64;
 /// Descriptors that one operation may need at most.
@@ -465,13 +465,12 @@ impl PageHeap {
             let mut run = self.bins[bin].first;
             // SAFETY: the bin's runs are ours.
             unsafe {
-                if bin < EXACT {
+                if bin < EXACT && need <= TIGHT {
                     return Some(run);
                 }
                 while !run.is_null() && seen < SCAN {
                     let length = (*run).slices as usize;
-                    let clean = need.saturating_sub((*run).dirty as usize);
-                    let cost = if need <= TIGHT { (length, clean) } else { (clean, length) };
+                    let cost = (need.saturating_sub((*run).dirty as usize), length);
                     if length >= need && cost < best_cost {
                         (best, best_cost) = (run, cost);
                     }
@@ -479,7 +478,7 @@ impl PageHeap {
                     seen += 1;
                 }
             }
-            if !best.is_null() && (seen >= SCAN || need <= TIGHT) {
+            if !best.is_null() && (seen >= SCAN || need <= TIGHT || best_cost.0 == 0) {
                 break;
             }
             // A bin that is longer than the scan and holds nothing long enough: the next one does.

@@ -32,6 +32,8 @@ use core::ptr::NonNull;
 const UNMAP: usize = (32 << 20) / SLICE;
 /// Slices given back and taken again of late that prove churn: 8 MiB.
 const CHURN: usize = (8 << 20) / SLICE;
+/// Slices that go back together where the budget is exceeded, 256 KiB: a call for each costs more than it is.
+const TOGETHER: usize = (256 << 10) / SLICE;
 
 impl<O: Os> Allocator<O> {
     /// How many dirty slices are too many now.
@@ -81,7 +83,8 @@ impl<O: Os> Allocator<O> {
                 self.config.forbid_purge_thread();
             }
         }
-        let purged = self.purge(node, now, self.os.thread(), |pages| self.excess(pages, now));
+        let purged =
+            self.purge(node, now, self.os.thread(), |pages| self.excess(pages, now).next_multiple_of(TOGETHER));
         let _ = self.with_pages(node, |pages| pages.figures.recent_purged += purged);
     }
 

@@ -55,7 +55,7 @@ fn script(oracle: &mut Oracle, healed: bool) {
     }
     // Growth: in place where there is room, moved where a block of another thread is in the way.
     request(oracle, healed, |o| o.alloc(2, 1000, 16, false));
-    for size in [40_000, 100_000, 3 * MIB, 10 * MIB, 9 * MIB, 35 * MIB, 2 * MIB, 300_000, 100] {
+    for size in [40_000, 400_000, 3 * MIB, 10 * MIB, 9 * MIB, 35 * MIB, 2 * MIB, 300_000, 100] {
         if let Some(last) = oracle.live().checked_sub(1) {
             request(oracle, healed, |o| o.realloc(2, last, size));
         }
