@@ -32,6 +32,8 @@ const BINS: usize = 192;
 const TIGHT: usize = (256 << 10) / SLICE;
 /// How many runs of an inexact bin a search looks at.
 const SCAN: usize = 64;
+/// How many bins a search for a dirty run looks at.
+const LOOK: usize = 16;
 /// Descriptors that one operation may need at most.
 const DESCRIPTORS: usize = 4;
 
@@ -457,6 +459,9 @@ impl PageHeap {
     fn best_fit(&self, slices: usize, align: usize) -> Option<*mut Span> {
         let need = slices.checked_add(align - 1)?;
         let mut bin = bin_of(need);
+        if need <= TIGHT {
+            return self.tight_fit(need, bin);
+        }
         let mut best: *mut Span = null_mut();
         let mut best_cost = (usize::MAX, usize::MAX);
         let mut seen = 0;
@@ -465,9 +470,6 @@ impl PageHeap {
             let mut run = self.bins[bin].first;
             // SAFETY: the bin's runs are ours.
             unsafe {
-                if bin < EXACT && need <= TIGHT {
-                    return Some(run);
-                }
                 while !run.is_null() && seen < SCAN {
                     let length = (*run).slices as usize;
                     let cost = (need.saturating_sub((*run).dirty as usize), length);
@@ -478,7 +480,7 @@ impl PageHeap {
                     seen += 1;
                 }
             }
-            if !best.is_null() && (seen >= SCAN || need <= TIGHT || best_cost.0 == 0) {
+            if !best.is_null() && (seen >= SCAN || best_cost.0 == 0) {
                 break;
             }
             // A bin that is longer than the scan and holds nothing long enough: the next one does.
@@ -486,6 +488,22 @@ impl PageHeap {
             bin += 1;
         }
         (!best.is_null()).then_some(best)
+    }
+
+    /// The shortest run of at least `need` slices, at most [`TIGHT`], that is dirty; else the shortest.
+    fn tight_fit(&self, need: usize, mut bin: usize) -> Option<*mut Span> {
+        let mut shortest = None;
+        for _ in 0..LOOK {
+            let Some(filled) = self.next_filled(bin) else { break };
+            let run = self.bins[filled].first;
+            // SAFETY: the bin's runs are ours, the dirty ones first.
+            if unsafe { (*run).dirty as usize } >= need {
+                return Some(run);
+            }
+            shortest = shortest.or(Some(run));
+            bin = filled + 1;
+        }
+        shortest
     }
 
     /// True when a request of `slices` slices would be met with memory that is mostly dirty.
