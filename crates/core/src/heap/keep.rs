@@ -19,7 +19,7 @@ use crate::os::Os;
 use crate::span::Span;
 
 /// Most blocks of a span whose use is tracked while it is current.
-const TRACKED: u32 = 16;
+const TRACKED: u32 = 8;
 /// Bytes of empty spans that a heap keeps.
 const KEPT: usize = 512 * 1024;
 /// Most frees between two looks at a kept span.
