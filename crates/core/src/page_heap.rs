@@ -131,10 +131,10 @@ impl PageHeap {
 
     /// `bytes` of zeroed metadata aligned to `align`, or null when the chunk is used up.
     pub fn meta(&mut self, bytes: usize, align: usize) -> *mut u8 {
-        let start = (self.meta_next + align - 1) & !(align - 1);
-        if self.meta_end < start + bytes || self.meta_next == 0 {
+        if !self.has_meta(bytes, align) {
             return null_mut();
         }
+        let start = (self.meta_next + align - 1) & !(align - 1);
         // The gap that alignment leaves becomes descriptors.
         while self.meta_next + size_of::<Span>() <= start {
             let span = ptr(self.meta_next);
@@ -144,6 +144,11 @@ impl PageHeap {
         }
         self.meta_next = start + bytes;
         ptr(start)
+    }
+
+    /// True when [`meta`](Self::meta) would return memory.
+    pub fn has_meta(&self, bytes: usize, align: usize) -> bool {
+        self.meta_next != 0 && ((self.meta_next + align - 1) & !(align - 1)) + bytes <= self.meta_end
     }
 
     fn meta_left(&self) -> usize {

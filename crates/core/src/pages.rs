@@ -56,7 +56,7 @@ impl<O: Os> Allocator<O> {
                 }
                 Take::NeedMeta => {
                     drop(stores);
-                    if !self.add_meta(node) {
+                    if !self.add_meta(node, PageHeap::needs_meta) {
                         return null_mut();
                     }
                 }
@@ -173,7 +173,7 @@ impl<O: Os> Allocator<O> {
                 return span;
             }
             drop(stores);
-            if !self.add_meta(node) {
+            if !self.add_meta(node, PageHeap::needs_meta) {
                 return null_mut();
             }
         }
@@ -207,52 +207,66 @@ impl<O: Os> Allocator<O> {
 
     /// `bytes` of zeroed metadata that is never given back, or null.
     pub(crate) fn alloc_meta(&self, node: usize, bytes: usize, align: usize) -> *mut u8 {
-        for _ in 0..2 {
+        loop {
             let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return null_mut() };
             let memory = stores.pages.meta(bytes, align);
             drop(stores);
             if !memory.is_null() {
                 return memory;
             }
-            if !self.add_meta(node) {
-                break;
+            if !self.add_meta(node, |pages| !pages.has_meta(bytes, align)) {
+                return null_mut();
             }
         }
-        null_mut()
     }
 
-    fn add_meta(&self, node: usize) -> bool {
-        if node == 0 && !self.first_meta_used.swap(true, Ordering::AcqRel) {
-            let (start, bytes) = self.first_meta();
-            return self.give_meta(node, start, bytes);
-        }
+    /// Maps metadata, as long as it is `short`: of the threads that found so at once, one's memory is
+    /// enough. False: it cannot be had.
+    fn add_meta(&self, node: usize, short: impl Fn(&PageHeap) -> bool) -> bool {
         let metadata = match self.node(node).lock(&self.os, self.os.thread()) {
-            Some(stores) => stores.pages.figures.metadata,
+            Some(stores) if short(&stores.pages) => stores.pages.figures.metadata,
+            Some(_) => return true,
             None => return false,
         };
+        if node == 0 && !self.first_meta_used.swap(true, Ordering::AcqRel) {
+            let (start, bytes) = self.first_meta();
+            return self.give_meta(node, start, bytes, |_| true).is_some();
+        }
         let bytes = (metadata / 4).clamp(META_STEP, 16 * META_STEP).next_multiple_of(META_STEP);
         // Short of memory, one slice will do.
         for bytes in [bytes, SLICE] {
             if let Some(memory) = self.map(bytes, SLICE) {
-                if self.give_meta(node, addr(memory.as_ptr()), bytes) {
-                    return true;
+                let given = self.give_meta(node, addr(memory.as_ptr()), bytes, &short);
+                if given != Some(true) {
+                    // SAFETY: just mapped, seen by nobody.
+                    unsafe { self.unmap(memory, bytes) };
                 }
-                // SAFETY: just mapped, seen by nobody.
-                unsafe { self.unmap(memory, bytes) };
-                return false;
+                return given.is_some();
             }
         }
         false
     }
 
-    fn give_meta(&self, node: usize, start: usize, bytes: usize) -> bool {
-        let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return false };
-        // SAFETY: memory of ours that stays mapped.
-        unsafe { stores.pages.add_meta(start, bytes) };
-        true
+    /// Gives metadata to the page heap if it is `short`, and says whether it was; `None`: this thread is
+    /// inside the lock.
+    fn give_meta(
+        &self,
+        node: usize,
+        start: usize,
+        bytes: usize,
+        short: impl Fn(&PageHeap) -> bool,
+    ) -> Option<bool> {
+        let mut stores = self.node(node).lock(&self.os, self.os.thread())?;
+        let short = short(&stores.pages);
+        if short {
+            // SAFETY: memory of ours that stays mapped.
+            unsafe { stores.pages.add_meta(start, bytes) };
+        }
+        Some(short)
     }
 
-    /// Maps a region for at least `slices` slices at a multiple of `align` slices.
+    /// Maps a region for at least `slices` slices at a multiple of `align` slices, as long as no more than
+    /// `mapped` slices are. False: it cannot be had.
     fn add_region(&self, node: usize, slices: usize, align: usize, mapped: usize) -> bool {
         let Some(need) = slices.checked_add(align - 1).filter(|&need| need < ADDRESS_END / SLICE) else {
             return false;
@@ -269,16 +283,17 @@ impl<O: Os> Allocator<O> {
         loop {
             if let Some(memory) = self.map(wish * SLICE, base) {
                 let start = addr(memory.as_ptr());
-                if start + wish * SLICE <= ADDRESS_END
-                    && self.add_windows(start, wish)
-                    && self.file_region(node, start, wish)
-                {
-                    return true;
+                let filed = if start + wish * SLICE <= ADDRESS_END && self.add_windows(start, wish) {
+                    self.file_region(node, start, wish, mapped)
+                } else {
+                    None
+                };
+                if filed != Some(true) {
+                    // SAFETY: just mapped, seen by nobody.
+                    unsafe { self.unmap(memory, wish * SLICE) };
+                    self.unreserve(wish);
                 }
-                // SAFETY: just mapped, seen by nobody.
-                unsafe { self.unmap(memory, wish * SLICE) };
-                self.unreserve(wish);
-                return false;
+                return filed.is_some();
             }
             let less = if wish <= need { 0 } else { (wish / 2).max(need).next_multiple_of(unit) };
             self.unreserve(wish - less);
@@ -314,18 +329,23 @@ impl<O: Os> Allocator<O> {
         self.counters.slices.fetch_sub(slices, Ordering::Relaxed);
     }
 
-    /// Gives a fresh region, whose windows are installed, to the node's page heap.
-    fn file_region(&self, node: usize, start: usize, slices: usize) -> bool {
+    /// Gives a fresh region, whose windows are installed, to the node's page heap, unless that has grown
+    /// beyond `mapped` meanwhile: of the threads that found it short at once, one's region is enough. Says
+    /// whether it did; `None`: it cannot be filed.
+    fn file_region(&self, node: usize, start: usize, slices: usize, mapped: usize) -> Option<bool> {
         loop {
-            let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return false };
+            let mut stores = self.node(node).lock(&self.os, self.os.thread())?;
+            if stores.pages.figures.mapped > mapped {
+                return Some(false);
+            }
             if !stores.pages.needs_meta() {
                 // SAFETY: the caller's memory.
                 unsafe { stores.pages.add_region(&self.directory, start, slices) };
-                return true;
+                return Some(true);
             }
             drop(stores);
-            if !self.add_meta(node) {
-                return false;
+            if !self.add_meta(node, PageHeap::needs_meta) {
+                return None;
             }
         }
     }

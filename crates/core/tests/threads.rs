@@ -374,6 +374,42 @@ fn memory_of_a_sleeping_owner_comes_back() {
     nothing_is_left(allocator);
 }
 
+/// Threads that find the stores short at the same moment: one's memory is enough for all of them.
+#[test]
+fn a_crowd_that_arrives_at_once_takes_no_more_memory_than_one_by_one() {
+    const CROWD: usize = 48;
+    let arrive = |at_once: bool| {
+        let (_mock, allocator) = allocator(Options::DEFAULT.with_dirty_min(0));
+        let allocator = &*allocator;
+        let (start, leave) = (Barrier::new(CROWD), Barrier::new(CROWD));
+        let turn = Mutex::new(());
+        scope(|scope| {
+            for thread in 0..CROWD {
+                let (start, leave, turn) = (&start, &leave, &turn);
+                scope.spawn(move || {
+                    start.wait();
+                    let alone = (!at_once).then(|| turn.lock().unwrap());
+                    let mut worker = Worker::new(allocator, thread as u64);
+                    let blocks = [100, 30_000, 200_000].map(|size| worker.alloc(size));
+                    drop(alone);
+                    leave.wait();
+                    blocks.into_iter().for_each(|block| worker.free(block));
+                });
+            }
+        });
+        let snapshot = figures(allocator);
+        nothing_is_left(allocator);
+        (snapshot.metadata, snapshot.mapped)
+    };
+    let (metadata, mapped) = arrive(false);
+    for _ in 0..rounds(20) {
+        let (metadata_at_once, mapped_at_once) = arrive(true);
+        // Runs are cut in another order, so some more memory may be needed: a step of each kind.
+        assert!(metadata_at_once <= metadata + (256 << 10), "{metadata_at_once} bytes for {metadata}");
+        assert!(mapped_at_once <= mapped + mapped / 2, "{mapped_at_once} bytes for {mapped}");
+    }
+}
+
 /// A thread that only frees, and one that only allocates, for a long time: nothing grows.
 #[test]
 fn a_thread_that_only_frees_keeps_the_other_small() {

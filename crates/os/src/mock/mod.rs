@@ -282,6 +282,8 @@ unsafe impl Os for Mock {
         if self.0.plan.fails(Call::Map) {
             return None;
         }
+        // Where other threads get in, in the real system too.
+        std::thread::yield_now();
         let mut state = self.state();
         let total = state.mapped.bytes().checked_add(len)?;
         if state.limit.is_some_and(|limit| total > limit) {
