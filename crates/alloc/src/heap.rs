@@ -16,7 +16,7 @@ use stratalloc_core::heap::Heap as CoreHeap;
 /// In a fork's child, a heap that another thread was in the middle of serves nothing more: it is
 /// refused like memory that cannot be had, and what is freed there is lost.
 ///
-/// Costs 3.3 KiB, and per size class in use one span of 64 to 256 KiB address space, of which the
+/// Costs 3.4 KiB, and per size class in use one span of 16 to 128 KiB address space, of which the
 /// pages in use count.
 ///
 /// ```
