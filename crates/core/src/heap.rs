@@ -133,17 +133,17 @@ impl Heap {
         }
     }
 
-    /// Makes zeroed memory a heap that the caller owns.
+    /// Makes zeroed memory a heap that the caller owns. `heaps`: how many others live.
     ///
     /// # Safety
     /// `heap` is zeroed memory of the caller's, of a heap's size and alignment.
-    pub unsafe fn init(heap: *mut Heap, role: Role, node: u8, counting: bool) {
+    pub unsafe fn init(heap: *mut Heap, role: Role, node: u8, counting: bool, heaps: u64) {
         // SAFETY: the caller's memory; zero is valid for every field but `role`.
         unsafe {
             (*heap).role = role;
             (*heap).node = node;
             (*heap).counting = counting;
-            (*heap).checks = check::THOROUGH;
+            (*heap).checks = check::budget(heaps);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::allocator::Allocator;
 use crate::class::SLICE;
 use crate::heap::{Heap, Role};
 use crate::os::{Moved, Os};
+use crate::page_heap::PageHeap;
 use crate::span::{Kind, OWNER_LARGE, Place, Span};
 use crate::sync::atomic::Ordering;
 use core::ptr::{NonNull, null_mut};
@@ -19,8 +20,9 @@ pub const MAX_SIZE: usize = isize::MAX as usize;
 /// Slices of the largest block that may be copied where it grows, 4 MiB: up to there dirty memory of the
 /// new size is no accident.
 const COPIED: usize = (4 << 20) / SLICE;
-/// Slices of a block, 256 KiB, that is copied always: a system call and the faults that follow it cost more.
-const ALWAYS_COPIED: usize = (256 << 10) / SLICE;
+/// Slices of the largest block, 256 KiB, for which it is enough that somewhere as much is dirty: a system call
+/// and the faults that follow it cost more than the copy.
+const COPIED_SOON: usize = (256 << 10) / SLICE;
 
 impl<O: Os> Allocator<O> {
     fn page_round(&self, size: usize) -> Option<usize> {
@@ -76,8 +78,8 @@ impl<O: Os> Allocator<O> {
     /// Resizes a large block to a large size. Null: it cannot be had, and the block is as before.
     ///
     /// In place where the slices behind it are free, else by moving its pages. Bytes are copied only up to
-    /// 256 KiB, or 4 MiB where dirty memory is at hand that the block would otherwise be moved over, or where
-    /// the system refuses to move pages.
+    /// 4 MiB where dirty memory is at hand that the block would otherwise be moved over, up to 256 KiB where there is
+    /// as much dirty memory anywhere, or where the system refuses to move pages.
     ///
     /// # Safety
     /// The span holds a large block of the program's; the caller has the heap's tenure.
@@ -132,9 +134,11 @@ impl<O: Os> Allocator<O> {
             // Onto memory that is there already, copying a page costs a seventh of what the fault costs that
             // takes the place of a page moved away.
             let new = usable.div_ceil(SLICE);
-            let copies = slices <= ALWAYS_COPIED
-                || slices <= COPIED
-                    && self.with_pages((*span).node as usize, |pages| pages.is_mostly_dirty(new)).unwrap_or(false);
+            let pays = |pages: &mut PageHeap| {
+                slices <= COPIED_SOON && pages.figures.dirty >= new
+                    || slices <= COPIED && pages.is_mostly_dirty(new)
+            };
+            let copies = self.with_pages((*span).node as usize, pays).unwrap_or(false);
             let (block, _) = self.alloc_large(heap, usable, 1);
             if block.is_null() {
                 return block;

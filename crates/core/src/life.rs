@@ -46,7 +46,8 @@ impl<O: Os> Allocator<O> {
         }
         // SAFETY: zeroed memory of ours.
         unsafe {
-            Heap::init(heap, role, node as u8, self.config.count());
+            let heaps = self.counters.heaps.load(Ordering::Relaxed);
+            Heap::init(heap, role, node as u8, self.config.count(), heaps);
             let mut first = self.heaps.load(Ordering::Relaxed);
             loop {
                 (*heap).next_heap = first;

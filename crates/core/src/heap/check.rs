@@ -1,7 +1,7 @@
 //! Checks of own frees, where they cost the fast path nothing.
 //!
 //! A free ends in the slow path when its span's countdown does; for a current span that moment is
-//! free to choose. Each heap has its first [`THOROUGH`] frees of current spans checked, each of
+//! free to choose. Each heap has its first [`THOROUGH`] frees (in a crowd [`BRIEF`]) of current spans checked, each of
 //! them, and one in [`SAMPLE`] from then on: a double free in a test shows at once, one in a service
 //! sooner or later (the idea of sampled detection is GWP-ASan's). Checked are: the pointer starts a
 //! block; the block is not in the first [`DEPTH`] of the free list already; the links there point
@@ -15,13 +15,22 @@ use crate::os::Os;
 use crate::span::{Block, Span};
 
 /// Frees of current spans that a heap checks one by one.
-pub(super) const THOROUGH: u32 = 1024;
+const THOROUGH: u32 = 1024;
+/// So many, where [`CROWD`] heaps live when it is made: the bugs of a thousand threads are mostly the same,
+/// and each look at a list that no cache holds costs more than the free.
+const BRIEF: u32 = 32;
+const CROWD: u64 = 16;
 /// One in so many is checked afterwards.
 const SAMPLE: u32 = 8192;
 /// Blocks of a list that a check looks at.
 const DEPTH: usize = 64;
 /// Blocks of a chain from other threads that a check looks at.
 const CHAIN: usize = 16;
+
+/// Frees that a heap checks one by one which is made when `heaps` others live.
+pub(super) fn budget(heaps: u64) -> u32 {
+    if heaps < CROWD { THOROUGH } else { BRIEF }
+}
 
 impl<O: Os> Allocator<O> {
     /// Own frees of a current span until the next check.
