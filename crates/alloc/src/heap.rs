@@ -2,6 +2,8 @@
 
 use crate::thread::ALLOCATOR;
 use core::alloc::Layout;
+use core::ffi::c_void;
+use core::mem::{ManuallyDrop, MaybeUninit};
 use core::ptr::NonNull;
 use stratalloc_core::heap::Heap as CoreHeap;
 
@@ -126,6 +128,91 @@ impl Heap {
                 .with_tenure(heap, || ALLOCATOR.realloc(heap, block.as_ptr(), size, layout.align().max(16)));
             NonNull::new(block?)
         }
+    }
+
+    /// Fills `out` with blocks of `layout`; returns how many it filled, from the start. Fewer than asked for: they
+    /// cannot be had. One entry into the heap for all; what is at hand is taken in one go.
+    ///
+    /// ```
+    /// use std::alloc::Layout;
+    /// use std::mem::MaybeUninit;
+    ///
+    /// let heap = stratalloc::Heap::new().expect("memory for a heap");
+    /// let mut blocks = [MaybeUninit::uninit(); 500];
+    /// assert_eq!(heap.alloc_batch(Layout::new::<[u64; 8]>(), &mut blocks), 500);
+    /// ```
+    pub fn alloc_batch(&self, layout: Layout, out: &mut [MaybeUninit<NonNull<u8>>]) -> usize {
+        let (heap, size, align) = (self.core.as_ptr(), layout.size(), layout.align().max(16));
+        // SAFETY: our heap, entered for the call.
+        unsafe { ALLOCATOR.with_tenure(heap, || ALLOCATOR.alloc_batch(heap, size, align, out)) }.unwrap_or(0)
+    }
+
+    /// Frees blocks, skipping null pointers. One entry into the heap for all.
+    ///
+    /// # Safety
+    /// As for [`dealloc`](Heap::dealloc), each block once.
+    pub unsafe fn dealloc_batch(&self, blocks: &[*mut u8]) {
+        let heap = self.core.as_ptr();
+        let free = || {
+            for &block in blocks {
+                // SAFETY: our heap, entered for the call; the caller's block.
+                unsafe { ALLOCATOR.dealloc(heap, block) };
+            }
+        };
+        // SAFETY: our heap. Blocks in a buried one are lost.
+        unsafe { ALLOCATOR.with_tenure(heap, free) };
+    }
+
+    /// True when a block in use lies in this heap.
+    ///
+    /// A pointer that is no block gives false; of one that is not in use, the answer says nothing.
+    pub fn contains(&self, block: *const u8) -> bool {
+        ALLOCATOR.owned_by(block, self.core.as_ptr())
+    }
+
+    /// Calls `visitor` with each block in use and its usable bytes, in no order, until it returns false. True: all
+    /// were shown. False: it ended the visit, or the heap is one of another thread's in a fork's child (see above).
+    ///
+    /// The heap is entered for the whole visit: other threads that allocate from it wait, and a visitor that itself
+    /// uses the heap waits for ever. Blocks may be freed meanwhile by [`Stratalloc`](crate::Stratalloc), also by
+    /// the visitor; those are shown if they were not yet, and a free on another thread that is under way when the
+    /// visit begins may be seen or not. Blocks whose frees came before it are not shown. A step for each block ever
+    /// handed out.
+    ///
+    /// ```
+    /// use std::alloc::Layout;
+    ///
+    /// let heap = stratalloc::Heap::new().expect("memory for a heap");
+    /// let block = heap.alloc(Layout::new::<[u8; 100]>()).expect("memory");
+    /// let mut found = Vec::new();
+    /// assert!(heap.visit(|block, size| {
+    ///     found.push((block, size));
+    ///     true
+    /// }));
+    /// assert!(found.len() == 1 && found[0].0 == block && found[0].1 >= 100);
+    /// ```
+    pub fn visit(&self, mut visitor: impl FnMut(NonNull<u8>, usize) -> bool) -> bool {
+        let heap = self.core.as_ptr();
+        let mut show = |block: *mut u8, size| match NonNull::new(block) {
+            Some(block) => visitor(block, size),
+            None => true,
+        };
+        // SAFETY: our heap; this thread is not inside: no other method calls foreign code.
+        unsafe { ALLOCATOR.visit_heap(heap, &mut show) }.unwrap_or(false)
+    }
+
+    /// The heap as a pointer, for [`from_raw`](Heap::from_raw). What it holds stays until then.
+    pub fn into_raw(self) -> NonNull<c_void> {
+        ManuallyDrop::new(self).core.cast()
+    }
+
+    /// The heap of a pointer.
+    ///
+    /// # Safety
+    /// The pointer is one of [`into_raw`](Heap::into_raw). Several `Heap`s may be made of it if all but one are
+    /// kept from being dropped, and that one is dropped last.
+    pub unsafe fn from_raw(heap: NonNull<c_void>) -> Heap {
+        Heap { core: heap.cast() }
     }
 
     /// Frees all blocks of the heap, and the heap.

@@ -39,7 +39,7 @@ mod thread;
 pub use global::{Stratalloc, snapshot, trim, usable_size};
 pub use heap::Heap;
 pub use process::configure;
-pub use report::{write_report, write_show};
+pub use report::{write_json, write_report, write_show};
 pub use stratalloc_core::options::{Misuse, Options, Problem, ProblemKind};
 pub use stratalloc_core::stats::{ClassStats, Snapshot};
 pub use stratalloc_os::process::Resident;

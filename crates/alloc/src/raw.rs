@@ -5,7 +5,8 @@
 
 use crate::thread::{ALLOCATOR, heap, with_heap};
 use core::ffi::c_char;
-use core::ptr::null_mut;
+use core::mem::MaybeUninit;
+use core::ptr::{NonNull, null_mut};
 use stratalloc_core::class::class_of;
 use stratalloc_core::heap::{alloc_or as heap_alloc_or, dealloc_or};
 use stratalloc_core::span::Span;
@@ -100,6 +101,26 @@ pub fn alloc_aligned_zeroed(size: usize, align: usize) -> *mut u8 {
     with_heap(|heap| unsafe { ALLOCATOR.alloc_zeroed(heap, size, align.max(MIN_ALIGN)) }).unwrap_or(null_mut())
 }
 
+/// Fills `out` with blocks of `size` bytes at `align`, a power of two; returns how many it filled, from the start.
+/// Fewer than asked for: out of memory. What is at hand is taken from the thread's list in one go, and blocks that
+/// were never used are handed out without touching them.
+///
+/// ```
+/// use core::mem::MaybeUninit;
+/// use stratalloc::raw;
+///
+/// let mut blocks = [MaybeUninit::uninit(); 100];
+/// assert_eq!(raw::alloc_batch(64, 16, &mut blocks), 100);
+/// for block in blocks {
+///     // SAFETY: all were filled; each is freed once.
+///     unsafe { raw::dealloc(block.assume_init().as_ptr()) };
+/// }
+/// ```
+pub fn alloc_batch(size: usize, align: usize, out: &mut [MaybeUninit<NonNull<u8>>]) -> usize {
+    // SAFETY: a usable heap with its tenure.
+    with_heap(|heap| unsafe { ALLOCATOR.alloc_batch(heap, size, align.max(MIN_ALIGN), out) }).unwrap_or(0)
+}
+
 /// Ends a block's life; null is allowed. A pointer that is no block in use is reported where that
 /// shows (see the option `misuse`).
 ///
@@ -170,6 +191,28 @@ unsafe fn realloc_slow(block: *mut u8, size: usize) -> *mut u8 {
     with_heap(|heap| unsafe { ALLOCATOR.realloc(heap, block, size, MIN_ALIGN) }).unwrap_or(null_mut())
 }
 
+/// Makes a block hold at least `size` bytes where it is; false when it would have to move. Never shrinks, and never
+/// enters a heap: a block of a first-class heap grows too.
+///
+/// ```
+/// use stratalloc::raw;
+///
+/// let block = raw::alloc(100);
+/// // SAFETY: the block is in use until it is freed once.
+/// unsafe {
+///     assert!(raw::expand(block, raw::usable_size(block)));
+///     assert!(!raw::expand(block, usize::MAX));
+///     raw::dealloc(block);
+/// }
+/// ```
+///
+/// # Safety
+/// `block` is a block in use, the caller's.
+pub unsafe fn expand(block: *mut u8, size: usize) -> bool {
+    // SAFETY: the caller's contract.
+    unsafe { ALLOCATOR.expand(block, size) }
+}
+
 /// Bytes that may be used in a block.
 ///
 /// # Safety
@@ -225,6 +268,22 @@ pub unsafe fn on_load(envp: *const *const c_char) {
 /// ```
 pub fn set_option(name: &[u8], value: &[u8]) -> bool {
     crate::process::set_option(name, value)
+}
+
+/// Writes the value of one option in force, as [`set_option`] takes it. `None`: there is no option of that name.
+pub fn write_option(name: &[u8], out: &mut dyn core::fmt::Write) -> Option<core::fmt::Result> {
+    crate::process::before_heap();
+    crate::process::options().write_value(name, out)
+}
+
+/// Writes the figures of this moment as one JSON document; see [`write_json`](crate::write_json). Does not allocate.
+///
+/// # Errors
+/// `out`'s.
+pub fn write_stats_json(out: &mut dyn core::fmt::Write) -> core::fmt::Result {
+    let mut snapshot = Snapshot::EMPTY;
+    crate::process::take_snapshot(&mut snapshot);
+    crate::report::write_json(out, &snapshot, process::resident())
 }
 
 /// For a process that ends without its exit handlers: writes what the options `show` and `report` ask

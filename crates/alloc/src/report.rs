@@ -43,6 +43,38 @@ pub fn write_report(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Reside
     out.write_str("end\n")
 }
 
+/// Writes the statistics as one JSON object: every figure of [`Snapshot`] by its field's name, those of [`Resident`] if
+/// known, and `classes`, an array of the size classes in use.
+///
+/// Does not allocate.
+///
+/// # Errors
+/// `out`'s.
+///
+/// ```
+/// let mut text = String::new();
+/// stratalloc::write_json(&mut text, &stratalloc::snapshot(), None).unwrap();
+/// assert!(text.starts_with("{\"allocated\":") && text.ends_with("]}"));
+/// ```
+pub fn write_json(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Resident>) -> fmt::Result {
+    out.write_str("{")?;
+    for (key, value) in figures(snapshot) {
+        write!(out, "\"{key}\":{value},")?;
+    }
+    if let Some(rss) = rss {
+        write!(out, "\"rss_current\":{},\"rss_peak\":{},", rss.current_bytes, rss.peak_bytes)?;
+        write!(out, "\"minor_faults\":{},\"major_faults\":{},", rss.minor_faults, rss.major_faults)?;
+    }
+    out.write_str("\"classes\":[")?;
+    for (i, class) in snapshot.classes.iter().filter(|class| in_use(class)).enumerate() {
+        let ClassStats { block_size, live, capacity, spans, allocs } = class;
+        let comma = if i > 0 { "," } else { "" };
+        write!(out, "{comma}{{\"block_size\":{block_size},\"live\":{live},\"capacity\":{capacity},")?;
+        write!(out, "\"spans\":{spans},\"allocs\":{allocs}}}")?;
+    }
+    out.write_str("]}")
+}
+
 /// Every figure of a snapshot but the classes, by its field's name.
 fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 20] {
     // Destructured, so that a new figure cannot be forgotten here.
@@ -325,6 +357,24 @@ mod tests {
              rss_current 4194304|rss_peak 5242880|minor_faults 1500|major_faults 2|\
              class 16 1234 4096 1 1234567|class 160 0 409 1 0|end";
         assert_eq!(lines, expected.split('|').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_json_has_every_figure_and_only_classes_in_use() {
+        let mut out = String::new();
+        write_json(&mut out, &snapshot(), Some(RSS)).unwrap();
+        let (figures, classes) = out.split_once(",\"classes\":").unwrap();
+        let figures: Vec<&str> = figures.trim_start_matches('{').split(',').collect();
+        let mut report = String::new();
+        write_report(&mut report, &snapshot(), Some(RSS)).unwrap();
+        let expected: Vec<String> = (report.lines().skip(1))
+            .take_while(|line| !line.starts_with("class"))
+            .map(|line| format!("\"{}\":{}", line.split_once(' ').unwrap().0, line.split_once(' ').unwrap().1))
+            .collect();
+        assert_eq!(figures, expected);
+        let expected = "[{\"block_size\":16,\"live\":1234,\"capacity\":4096,\"spans\":1,\"allocs\":1234567},\
+             {\"block_size\":160,\"live\":0,\"capacity\":409,\"spans\":1,\"allocs\":0}]}";
+        assert_eq!(classes, expected);
     }
 
     #[test]

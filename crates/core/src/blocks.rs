@@ -121,7 +121,7 @@ impl<O: Os> Allocator<O> {
     }
 
     /// The span of a block in use; reports anything else and returns null.
-    fn checked(&self, call: &[u8], block: *const u8) -> *mut Span {
+    pub(crate) fn checked(&self, call: &[u8], block: *const u8) -> *mut Span {
         let span = self.directory.find(addr(block));
         // SAFETY: descriptors are readable for ever.
         if unsafe { (*span).is_block(addr(block)) } {
@@ -192,6 +192,13 @@ impl<O: Os> Allocator<O> {
             Some(class) => size_of_class(class),
             None => crate::addr::round_up(size, self.os.page_size()).unwrap_or(size),
         }
+    }
+
+    /// True when the pointer is the start of a block, used or free, that `heap` owns.
+    pub fn owned_by(&self, block: *const u8, heap: *const Heap) -> bool {
+        let span = self.directory.find(addr(block));
+        // SAFETY: descriptors are readable for ever.
+        unsafe { (*span).owner() == addr(heap) && (*span).is_block(addr(block)) }
     }
 
     /// True when the pointer is the start of a block of this allocator, used or free.

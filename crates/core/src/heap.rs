@@ -14,23 +14,28 @@
 //!
 //! * `fast`: the paths that every allocation and free takes, inlined into their callers;
 //! * `refill`: where blocks come from when a list is empty;
+//! * `bulk`: many blocks of a size at once;
 //! * `young`: classes that the heap has hardly used yet;
 //! * `check`: checks of some frees, paid by the slow path;
 //! * `keep`: which empty spans stay;
 //! * `spans`: the moves of spans between current, full, available, released and orphaned;
 //! * `batch`: frees of blocks that another heap owns, gathered;
-//! * `foreign`: how they get there: remote lists, tokens, claims.
+//! * `foreign`: how they get there: remote lists, tokens, claims;
+//! * `visit`: every block of a heap that is in use.
 
 mod batch;
+mod bulk;
 mod check;
 mod fast;
 mod foreign;
 mod keep;
 mod refill;
 mod spans;
+mod visit;
 mod young;
 
 pub use fast::{alloc_class_or, alloc_or, dealloc_or};
+pub use visit::Visitor;
 
 use self::batch::Batches;
 use crate::class::CLASSES;

@@ -91,6 +91,16 @@ impl<O: Os> Allocator<O> {
         if new > u32::MAX as usize {
             return null_mut();
         }
+        // SAFETY: the caller's span and heap.
+        unsafe {
+            if self.resize_large(span, usable) { ptr((*span).start) } else { self.move_large(heap, span, usable) }
+        }
+    }
+
+    /// Resizes a large block where it is to `usable` bytes, whole pages. False: the slices behind it are not free,
+    /// and nothing changed.
+    unsafe fn resize_large(&self, span: *mut Span, usable: usize) -> bool {
+        let new = usable.div_ceil(SLICE);
         // SAFETY: the caller's span: nobody else changes it.
         unsafe {
             let (start, node) = ((*span).start, (*span).node as usize);
@@ -102,7 +112,7 @@ impl<O: Os> Allocator<O> {
                 true
             };
             if !grown {
-                return self.move_large(heap, span, usable);
+                return false;
             }
             let now = self.os.now_ms() as u32;
             let purge = self
@@ -123,7 +133,37 @@ impl<O: Os> Allocator<O> {
             if purge {
                 self.purge_excess(node, now);
             }
-            ptr(start)
+            true
+        }
+    }
+
+    /// Makes a block hold at least `size` bytes where it is; never shrinks it. False: it would have to move (or is
+    /// no block, reported), and nothing changed.
+    ///
+    /// Small blocks have what their class has; large ones grow into the free slices behind them. No heap is
+    /// entered: a block in use is its user's, whichever heap it belongs to.
+    ///
+    /// # Safety
+    /// The block, if it is one, is the caller's and in use.
+    pub unsafe fn expand(&self, block: *mut u8, size: usize) -> bool {
+        let span = self.checked(b"expand", block);
+        if span.is_null() {
+            return false;
+        }
+        // SAFETY: a live span of the caller's block.
+        unsafe {
+            if (*span).kind == Kind::Small {
+                return size <= (*span).block_size as usize;
+            }
+            if size <= (*span).size {
+                return true;
+            }
+            match self.page_round(size) {
+                Some(usable) if usable <= MAX_SIZE && usable.div_ceil(SLICE) <= u32::MAX as usize => {
+                    self.resize_large(span, usable)
+                }
+                _ => false,
+            }
         }
     }
 

@@ -99,7 +99,7 @@ impl<O: Os> Allocator<O> {
         }
     }
 
-    unsafe fn leave(&self, heap: *mut Heap) {
+    pub(crate) unsafe fn leave(&self, heap: *mut Heap) {
         // SAFETY: the caller has the heap's tenure.
         unsafe {
             while !(*heap).tenure.leave() {
@@ -115,18 +115,10 @@ impl<O: Os> Allocator<O> {
     /// # Safety
     /// `heap` is such a heap, and the calling thread is not inside it already.
     pub unsafe fn with_tenure<T>(&self, heap: *mut Heap, work: impl FnOnce() -> T) -> Option<T> {
-        // SAFETY: a live heap; between `try_enter` and `leave` it is ours.
+        // SAFETY: a live heap; between `enter` and `leave` it is ours.
         unsafe {
-            let mut spins = 0u32;
-            while !(*heap).tenure.try_enter() {
-                spins += 1;
-                if spins < 64 {
-                    core::hint::spin_loop();
-                } else if (*heap).tenure.is_dead() {
-                    return None;
-                } else {
-                    self.os.yield_now();
-                }
+            if !self.enter(heap) {
+                return None;
             }
             let result = work();
             // Nobody comes back here soon: nothing waits.
@@ -134,6 +126,29 @@ impl<O: Os> Allocator<O> {
             self.leave(heap);
             Some(result)
         }
+    }
+
+    /// Takes the tenure of such a heap; [`leave`](Self::leave) follows. False: the heap is buried.
+    ///
+    /// # Safety
+    /// As for [`with_tenure`](Self::with_tenure).
+    #[inline]
+    pub(crate) unsafe fn enter(&self, heap: *mut Heap) -> bool {
+        let mut spins = 0u32;
+        // SAFETY: a live heap.
+        unsafe {
+            while !(*heap).tenure.try_enter() {
+                spins += 1;
+                if spins < 64 {
+                    core::hint::spin_loop();
+                } else if (*heap).tenure.is_dead() {
+                    return false;
+                } else {
+                    self.os.yield_now();
+                }
+            }
+        }
+        true
     }
 
     /// A first-class heap, parked; null: no memory. To be used through

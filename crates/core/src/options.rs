@@ -219,15 +219,33 @@ impl Options {
             }
             out.write_str(spec.name)?;
             out.write_str("=")?;
-            if spec.kind == Kind::Path {
-                self.report.write_to(out)?;
-            } else {
-                let mut value = Text::new();
-                spec.push_value(&mut value, self.raw(spec.key));
-                out.write_str(value.as_str())?;
-            }
+            self.write_spec(spec, out)?;
         }
         Ok(())
+    }
+
+    /// Writes the value of the option of that name, as [`set`](Self::set) takes it. `None`: there is no such option.
+    ///
+    /// ```
+    /// use stratalloc_core::options::Options;
+    ///
+    /// let mut text = String::new();
+    /// assert_eq!(Options::DEFAULT.write_value(b"dirty_min", &mut text), Some(Ok(())));
+    /// assert_eq!(text, "2M");
+    /// assert_eq!(Options::DEFAULT.write_value(b"dirty", &mut text), None);
+    /// ```
+    pub fn write_value(&self, name: &[u8], out: &mut dyn fmt::Write) -> Option<fmt::Result> {
+        let spec = TABLE.iter().find(|spec| spec.name.as_bytes() == name)?;
+        Some(self.write_spec(spec, out))
+    }
+
+    fn write_spec(&self, spec: &Spec, out: &mut dyn fmt::Write) -> fmt::Result {
+        if spec.kind == Kind::Path {
+            return self.report.write_to(out);
+        }
+        let mut value = Text::new();
+        spec.push_value(&mut value, self.raw(spec.key));
+        out.write_str(value.as_str())
     }
 
     /// The value of an option in the form that [`Spec`] reads and writes; 0 for a path.

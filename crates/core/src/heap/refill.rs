@@ -44,26 +44,42 @@ impl<O: Os> Allocator<O> {
                     return (block.cast(), false);
                 }
                 let span = (*heap).current[class];
-                if !span.is_null() {
-                    if (*span).carved() < (*span).capacity {
-                        return (self.carve(span), (*span).dirty == 0);
-                    }
-                    self.make_full(heap, class);
+                if !span.is_null() && (*span).carved() < (*span).capacity {
+                    return (self.carve(span), (*span).dirty == 0);
                 }
-                self.flush_batches(heap);
-                let mut span = (*heap).available[class].pop_front();
-                if span.is_null() {
-                    span = self.claim_class(heap, class);
-                }
-                if span.is_null() {
-                    span = self.new_span(heap, class);
-                }
-                if span.is_null() {
+                if !self.next_span(heap, class) {
                     return (null_mut(), false);
                 }
-                // An available span's countdown and an orphan's say how many blocks are in use; a new one's is 0.
-                self.make_current(heap, span, (*span).countdown);
             }
+        }
+    }
+
+    /// Puts another span in the place of the class's current one, which has no block left (or there is
+    /// none). False: out of memory.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure; the class's list is empty and its current span, if any, carved to
+    /// its end.
+    pub(super) unsafe fn next_span(&self, heap: *mut Heap, class: usize) -> bool {
+        // SAFETY: the caller's heap throughout.
+        unsafe {
+            if !(*heap).current[class].is_null() {
+                self.make_full(heap, class);
+            }
+            self.flush_batches(heap);
+            let mut span = (*heap).available[class].pop_front();
+            if span.is_null() {
+                span = self.claim_class(heap, class);
+            }
+            if span.is_null() {
+                span = self.new_span(heap, class);
+            }
+            if span.is_null() {
+                return false;
+            }
+            // An available span's countdown and an orphan's say how many blocks are in use; a new one's is 0.
+            self.make_current(heap, span, (*span).countdown);
+            true
         }
     }
 
