@@ -6,6 +6,7 @@
 //! | [`LocalPool`] | constructed objects | one at a time | O(1) | O(1) |
 //! | [`ObjectPool`] | constructed objects; can wait for one, also `async` | shared | O(1), one short lock | the same |
 //! | [`TieredPool`] | constructed objects | shared, a cache for each thread | O(1), no lock and no atomic read-modify-write on a hit | the same |
+//! | [`TieredBlocks`] | raw blocks of one layout | as `TieredPool` | the same | the same |
 //! | [`LockFreePool`] | constructed objects | shared | O(1), lock-free | the same |
 //! | [`VarPool`] | raw blocks of any size; also in a slice, without an allocator | one at a time | O(1) or O(log n), by fit | the same |
 //! | [`HandlePool`] | [handles](Handle) to objects that may move | as a `Vec` | O(1) | O(1) |
@@ -39,7 +40,7 @@
 //! - Bad input gets an error value, or a panic that names the value; nothing is corrupted by it.
 //!
 //! # Features
-//! `std` (default): [`TieredPool`], blocking acquisition. `allocator-api2-02`, `allocator-api2-04`: the `Allocator`
+//! `std` (default): [`TieredPool`], blocking acquisition, and std's threads for [`TieredBlocks`]. `allocator-api2-02`, `allocator-api2-04`: the `Allocator`
 //! trait of that crate, on both sides. Without `std` the crate needs `alloc` and atomics with compare-and-swap;
 //! [`LockFreePool`] needs them for 64 bits.
 #![cfg_attr(not(any(feature = "std", loom, shuttle, test)), no_std)]
@@ -64,7 +65,7 @@ mod source;
 mod stats;
 mod sync;
 mod table;
-#[cfg(feature = "std")]
+#[cfg(any(target_has_atomic = "64", feature = "std"))]
 mod tiered;
 mod var;
 
@@ -77,6 +78,8 @@ pub use source::Api02;
 pub use source::Api04;
 pub use source::{Global, Source};
 pub use stats::PoolStats;
+#[cfg(not(any(feature = "std", loom, shuttle)))]
+pub use sync::set_yield;
 
 pub use compact::*;
 pub use fixed::*;
@@ -84,6 +87,6 @@ pub use handle::*;
 #[cfg(target_has_atomic = "64")]
 pub use lockfree::*;
 pub use object::*;
-#[cfg(feature = "std")]
+#[cfg(any(target_has_atomic = "64", feature = "std"))]
 pub use tiered::*;
 pub use var::*;

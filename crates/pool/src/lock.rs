@@ -33,8 +33,34 @@ impl Drop for Open<'_> {
 }
 
 impl<D> Lock<D> {
+    /// A lock around a value.
+    #[cfg(not(any(loom, shuttle)))]
+    pub(crate) const fn new(data: D) -> Self {
+        Self { word: AtomicU8::new(0), data: UnsafeCell::new(data) }
+    }
+
+    /// A lock around a value.
+    #[cfg(any(loom, shuttle))]
     pub(crate) fn new(data: D) -> Self {
         Self { word: AtomicU8::new(0), data: UnsafeCell::new(data) }
+    }
+
+    /// Takes the lock for longer than a call; [`open`](Self::open) follows.
+    #[cfg(all(not(any(loom, shuttle)), any(target_has_atomic = "64", feature = "std")))]
+    pub(crate) fn close(&self) {
+        // Acquire pairs with the Release in `Open`.
+        if self.word.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            self.wait();
+        }
+    }
+
+    /// Opens the lock.
+    ///
+    /// # Safety
+    /// The caller closed it, or is the child of a fork whose parent did.
+    #[cfg(all(not(any(loom, shuttle)), any(target_has_atomic = "64", feature = "std")))]
+    pub(crate) unsafe fn open(&self) {
+        drop(Open(&self.word));
     }
 
     /// Calls `f` alone with the value. `f` must not come back to this lock.

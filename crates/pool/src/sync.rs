@@ -67,6 +67,32 @@ pub(crate) fn relax(turn: u32) {
             std::thread::sleep(core::time::Duration::from_micros(50));
         }
         #[cfg(not(feature = "std"))]
-        core::hint::spin_loop();
+        yielding::yield_now();
     }
 }
+
+/// How threads without std let others run.
+#[cfg(not(any(feature = "std", loom, shuttle)))]
+mod yielding {
+    use core::sync::atomic::{AtomicPtr, Ordering};
+
+    static YIELD: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+    /// Says how a thread that waits for another lets it run; without this, it spins. Only in builds without `std`, which know
+    /// themselves. Any thread, any time; the last call counts.
+    pub fn set_yield(yield_now: fn()) {
+        // Relaxed: a function, nothing else is published.
+        YIELD.store(yield_now as *mut (), Ordering::Relaxed);
+    }
+
+    pub(super) fn yield_now() {
+        let place = YIELD.load(Ordering::Relaxed);
+        if place.is_null() {
+            return core::hint::spin_loop();
+        }
+        // SAFETY: `set_yield` alone stores here, and such a function.
+        unsafe { core::mem::transmute::<*mut (), fn()>(place)() }
+    }
+}
+#[cfg(not(any(feature = "std", loom, shuttle)))]
+pub use yielding::set_yield;

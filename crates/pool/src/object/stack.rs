@@ -42,7 +42,7 @@ impl<T> Room<T> {
     }
 
     /// Where the pointers go.
-    #[cfg(feature = "std")]
+    #[cfg(any(target_has_atomic = "64", feature = "std"))]
     pub(crate) fn start(&self) -> NonNull<NonNull<T>> {
         self.start
     }

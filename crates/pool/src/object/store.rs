@@ -65,8 +65,13 @@ impl<T> Extension<T> {
 
 impl<T> Store<T> {
     pub(crate) fn new(options: &Options) -> Result<Self, PoolError> {
-        let (block, limit) = options.block(Layout::new::<T>(), Blocks::LEAST)?;
-        let blocks = Blocks::new(block, size_of::<T>(), limit, options.growth);
+        Self::of(Layout::new::<T>(), options)
+    }
+
+    /// A store of objects that take `layout`, a `T`'s or a larger one.
+    pub(crate) fn of(layout: Layout, options: &Options) -> Result<Self, PoolError> {
+        let (block, limit) = options.block(layout, Blocks::LEAST)?;
+        let blocks = Blocks::new(block, layout.size(), limit, options.growth);
         Ok(Self { blocks, idle: Stack::new(), hits: 0, misses: 0, peak: 0, low: 0, transit: 0, planned: 0 })
     }
 

@@ -16,14 +16,15 @@
 //! pointers of all, so moving up never fails and never allocates.
 
 use super::cache::Cache;
+use super::shared::Shared;
 use crate::lock::Lock;
 use crate::object::stack::{Room, Stack};
 use crate::object::store::{Store, dissolve, free_chunks, grow};
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::{AcquireError, PoolError, Source};
+use crate::{AcquireError, PoolError, PoolStats, Source};
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::alloc::Layout;
 use core::ptr::NonNull;
 
 /// Objects that move at once, at most.
@@ -57,7 +58,7 @@ struct Top<T> {
 /// that a pool that ends finds, and waits for, every thread that is still leaving.
 #[derive(Debug, Default)]
 struct Register {
-    caches: Vec<Arc<Cache>>,
+    caches: Vec<Shared<Cache>>,
     /// Hits of threads that left.
     hits: u64,
 }
@@ -93,6 +94,21 @@ impl Figures {
         // Read one after the other, so the difference may be out of step.
         self.existing.saturating_sub(self.free.iter().sum())
     }
+
+    /// The same as a pool's figures.
+    pub(super) fn stats(&self) -> PoolStats {
+        PoolStats {
+            capacity: self.capacity,
+            live: self.live(),
+            free: self.free.iter().sum(),
+            hits: self.hits.iter().sum(),
+            misses: self.misses,
+            waits: 0,
+            peak: self.peak,
+            waste: self.waste,
+            bytes: self.bytes,
+        }
+    }
 }
 
 /// See the module.
@@ -121,7 +137,9 @@ impl<T, A: Source> Levels<T, A> {
             cache,
             source,
         };
-        let mut made = Vec::with_capacity(stripes);
+        let mut made = Vec::new();
+        let refused = Layout::array::<Stripe<T>>(stripes).map_or(PoolError::ZeroCapacity, PoolError::refused);
+        made.try_reserve_exact(stripes).map_err(|_| refused)?;
         for _ in 0..stripes {
             let mut stack = Stack::new();
             match Room::allocate(&levels.source, stripe) {
@@ -142,14 +160,28 @@ impl<T, A: Source> Levels<T, A> {
         self.cache.div_ceil(2).min(BATCH)
     }
 
-    /// A cache for the calling thread, registered.
-    pub(super) fn new_cache(&self, ordinal: usize) -> Option<Arc<Cache>> {
+    /// A cache for the calling thread, registered. `None`: no memory.
+    pub(super) fn new_cache(&self, ordinal: usize) -> Option<Shared<Cache>> {
         let room = Room::allocate(&self.source, self.cache).ok()?;
-        let cache = Arc::new(Cache::new(room, self.cache, ordinal % self.stripes.len()));
-        self.register.with(|register| {
+        let cache = match Shared::new(Cache::new(room, self.cache, ordinal % self.stripes.len())) {
+            Ok(cache) => cache,
+            Err(cache) => {
+                self.retire(&cache);
+                return None;
+            }
+        };
+        let known = self.register.with(|register| {
             register.forget_gone();
-            register.caches.push(cache.clone());
+            let known = register.caches.try_reserve(1).is_ok();
+            if known {
+                register.caches.push(cache.clone());
+            }
+            known
         });
+        if !known {
+            self.retire(&cache);
+            return None;
+        }
         Some(cache)
     }
 
@@ -217,7 +249,16 @@ impl<T, A: Source> Levels<T, A> {
         }
     }
 
-    fn grow(&self, plan: (usize, usize), layout: core::alloc::Layout) -> Result<(), PoolError> {
+    /// A block for a new object, if there is memory for one.
+    pub(super) fn block_at_hand(&self) -> Option<NonNull<T>> {
+        self.top.with(|top| {
+            let block = top.store.take_block()?;
+            top.misses += 1;
+            Some(block)
+        })
+    }
+
+    fn grow(&self, plan: (usize, usize), layout: Layout) -> Result<(), PoolError> {
         grow(&self.source, plan, layout, |f| self.top.with(|top| f(&mut top.store)))
     }
 
@@ -236,6 +277,7 @@ impl<T, A: Source> Levels<T, A> {
     ///
     /// # Safety
     /// A live block of this pool, in nobody's hands.
+    #[cfg(feature = "std")]
     pub(super) unsafe fn give_block(&self, block: NonNull<T>) {
         // SAFETY: the caller's block.
         self.top.with(|top| unsafe { top.store.give_block(block) });
@@ -363,6 +405,7 @@ impl<T, A: Source> Levels<T, A> {
     }
 
     /// A block for an object that nobody acquires, if fewer than `free` wait in level 3.
+    #[cfg(feature = "std")]
     pub(super) fn block_to_fill(&self, free: usize) -> Option<NonNull<T>> {
         self.top.with(|top| {
             let missing = top.store.free() < free;
@@ -423,7 +466,8 @@ impl<T, A: Source> Levels<T, A> {
         });
     }
 
-    /// The layout of a block in bytes.
+    /// Bytes of a block.
+    #[cfg(feature = "std")]
     pub(super) fn block_size(&self) -> usize {
         self.top.with(|top| top.store.blocks.block().size())
     }

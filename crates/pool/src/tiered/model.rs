@@ -8,6 +8,7 @@
 
 use super::cache::Cache;
 use super::levels::Levels;
+use super::shared;
 use crate::object::store::Store;
 use crate::{Global, Options};
 use alloc::boxed::Box;
@@ -98,7 +99,7 @@ impl Shared {
         (Reference(self.levels), self.dropped.clone())
     }
 
-    fn cache(&self) -> Arc<Cache> {
+    fn cache(&self) -> shared::Shared<Cache> {
         self.reference().0.levels().new_cache(0).expect("memory")
     }
 
@@ -148,7 +149,7 @@ fn a_thread_leaves_while_the_pool_ends() {
 fn objects_pass_between_threads_through_the_shared_levels() {
     check(|| {
         let shared = Shared::new(1, 1);
-        let work = |reference: Reference, dropped: Arc<AtomicUsize>, cache: Arc<Cache>| {
+        let work = |reference: Reference, dropped: Arc<AtomicUsize>, cache: shared::Shared<Cache>| {
             let held = [reference.acquire(&cache, &dropped), reference.acquire(&cache, &dropped)];
             for object in held {
                 // SAFETY: in our hands.
