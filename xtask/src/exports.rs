@@ -25,8 +25,59 @@ const INSPECT: &[&str] = &["mallinfo", "mallinfo2", "malloc_info", "malloc_stats
 /// Leaving without exit handlers.
 const EXIT: &[&str] = &["_Exit", "_exit"];
 
-/// Our own.
-const OWN: &[&str] = &["strat_option_set"];
+/// Our own: what `include/stratalloc.h` declares.
+const OWN: &[&str] = &[
+    "strat_aligned_alloc",
+    "strat_aligned_malloc_batch",
+    "strat_calloc",
+    "strat_expand",
+    "strat_fixed_pool_acquire",
+    "strat_fixed_pool_destroy",
+    "strat_fixed_pool_new",
+    "strat_fixed_pool_release",
+    "strat_fixed_pool_reserve",
+    "strat_fixed_pool_shrink",
+    "strat_fixed_pool_stats",
+    "strat_fixed_pool_try_acquire",
+    "strat_free",
+    "strat_free_aligned_sized",
+    "strat_free_batch",
+    "strat_free_sized",
+    "strat_good_size",
+    "strat_heap_aligned_alloc",
+    "strat_heap_aligned_malloc_batch",
+    "strat_heap_calloc",
+    "strat_heap_contains",
+    "strat_heap_destroy",
+    "strat_heap_free",
+    "strat_heap_free_batch",
+    "strat_heap_malloc",
+    "strat_heap_malloc_at_least",
+    "strat_heap_malloc_batch",
+    "strat_heap_new",
+    "strat_heap_realloc",
+    "strat_heap_visit",
+    "strat_malloc",
+    "strat_malloc_at_least",
+    "strat_malloc_batch",
+    "strat_option_get",
+    "strat_option_set",
+    "strat_realloc",
+    "strat_reallocarray",
+    "strat_stats",
+    "strat_stats_json",
+    "strat_tiered_pool_acquire",
+    "strat_tiered_pool_destroy",
+    "strat_tiered_pool_new",
+    "strat_tiered_pool_release",
+    "strat_tiered_pool_reserve",
+    "strat_tiered_pool_shrink",
+    "strat_tiered_pool_stats",
+    "strat_tiered_pool_try_acquire",
+    "strat_trim",
+    "strat_usable_size",
+    "strat_version",
+];
 
 /// glibc's second names.
 const LIBC: &[&str] = &[

@@ -5,6 +5,7 @@
 //! | `build` | builds libstratalloc.so and .a and checks the result | one compilation |
 //! | `check` | checks a library that is there: exports, dependencies, flags, TLS | at once |
 //! | `run` | builds everything and runs a program on the allocator | one compilation |
+//! | `header` | writes `include/stratalloc.h`, or checks that it is what the source says | seconds |
 //! | `gate` | counts the fast paths' instructions and fails above the limits | seconds |
 //! | `bench` | measures against other allocators: see `bench/` | as asked |
 
@@ -19,6 +20,7 @@ mod callgrind;
 mod check;
 mod exports;
 mod gate;
+mod header;
 mod run;
 
 use clap::{Parser, Subcommand};
@@ -57,6 +59,12 @@ enum Task {
         /// The program and its arguments
         #[arg(last = true, required = true, num_args = 1..)]
         program: Vec<OsString>,
+    },
+    /// Write include/stratalloc.h from the library's source
+    Header {
+        /// Write nothing; fail where the header is not what the source says
+        #[arg(long)]
+        check: bool,
     },
     /// Count the instructions of malloc, free and their kin under callgrind; fail above the limits
     Gate {
@@ -98,6 +106,7 @@ fn main() -> ExitCode {
         Task::Build { debug } => build::task(debug),
         Task::Check { library } => check::task(library),
         Task::Run { options, program } => run::task(&options, &program),
+        Task::Header { check } => header::task(check),
         Task::Gate { library } => gate::task(library),
         Task::Bench { arguments } => bench::task(&arguments),
     };

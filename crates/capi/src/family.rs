@@ -44,13 +44,13 @@ fn malloc_slow(size: usize) -> *mut u8 {
 
 /// malloc: the fast path, inlined wherever a block of any size is asked for.
 #[inline(always)]
-fn plain(size: usize) -> *mut u8 {
+pub(crate) fn plain(size: usize) -> *mut u8 {
     raw::alloc_or(size, malloc_slow)
 }
 
 /// calloc.
 #[inline(always)]
-fn zeroed(count: usize, size: usize) -> *mut u8 {
+pub(crate) fn zeroed(count: usize, size: usize) -> *mut u8 {
     let Some(bytes) = count.checked_mul(size) else {
         return errno::null(ENOMEM);
     };
@@ -66,7 +66,7 @@ fn zeroed(count: usize, size: usize) -> *mut u8 {
 /// # Safety
 /// As for [`free`].
 #[inline(always)]
-unsafe fn resized(block: *mut u8, size: usize) -> *mut u8 {
+pub(crate) unsafe fn resized(block: *mut u8, size: usize) -> *mut u8 {
     if block.is_null() {
         return plain(size);
     }
@@ -160,7 +160,7 @@ pub unsafe extern "C" fn free_aligned_sized(block: *mut u8, _align: usize, _size
 }
 
 /// A block at a multiple of `align`, a power of two; `ENOMEM` if there is none.
-fn aligned(size: usize, align: usize) -> *mut u8 {
+pub(crate) fn aligned(size: usize, align: usize) -> *mut u8 {
     let block = raw::alloc_aligned(size, align);
     if block.is_null() {
         return errno::null(ENOMEM);

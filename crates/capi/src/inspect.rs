@@ -5,7 +5,7 @@
 //! for blocks and `uordblks + hblkhd` all of it in the program's hands, as monitoring code computes.
 
 use crate::text::Text;
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::c_int;
 use stratalloc::{Snapshot, raw};
 
 /// glibc's `struct mallinfo2`; `mallinfo` is the same with `int` fields.
@@ -137,21 +137,6 @@ pub extern "C" fn malloc_stats() {
     text.flush();
     // SAFETY: as above.
     unsafe { pthread_setcancelstate(was, &raw mut was) };
-}
-
-/// Sets one option: the names and texts of the environment variable `STRATALLOC`. 0, or `EINVAL` after
-/// a message on stderr that names the nearest valid key or the range; nothing is changed then.
-///
-/// # Safety
-/// Both are strings that end with NUL.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn strat_option_set(name: *const c_char, value: *const c_char) -> c_int {
-    if name.is_null() || value.is_null() {
-        return libc::EINVAL;
-    }
-    // SAFETY: the caller's promise.
-    let (name, value) = unsafe { (CStr::from_ptr(name), CStr::from_ptr(value)) };
-    if raw::set_option(name.to_bytes(), value.to_bytes()) { 0 } else { libc::EINVAL }
 }
 
 unsafe extern "C" {

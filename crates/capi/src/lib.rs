@@ -6,6 +6,8 @@
 //! | module | what it promises |
 //! |---|---|
 //! | `family` | malloc and friends: `errno`, size 0, overflow and alignment as POSIX, C23 and glibc say |
+//! | `blocks`, `heaps`, `pools`, `process` | the `strat_` functions, whose documentation is `include/stratalloc.h` |
+//! | `threads` | where threads keep their caches of pools, and the hook at a thread's end that returns them |
 //! | `exit` | `_exit` and `_Exit`: a report is written there too |
 //! | `inspect` | mallinfo, mallopt, malloc_stats, malloc_info, malloc_trim: true figures in glibc's shapes |
 //! | `operators` | operator new and delete: the new handler runs, `std::bad_alloc` is thrown |
@@ -15,7 +17,7 @@
 //!
 //! Rules of the crate:
 //!
-//! * no std, no dependency but libc, no allocation, no lock, nothing that unwinds;
+//! * no std, no C library beside libc, nothing that unwinds; no allocation and no lock but in pools;
 //! * the functions that every allocation passes lie together in one section (`hot!`) and leave their
 //!   failures to cold functions by tail calls, so their bodies hold the fast path and nothing else;
 //! * `errno` is written on failing paths only, by `errno::set`.
@@ -24,17 +26,26 @@
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("libstratalloc is built for Linux on x86-64 and AArch64");
 
+mod blocks;
 mod errno;
 mod exit;
 mod family;
+mod heaps;
 mod inspect;
 mod operators;
+mod pools;
+mod process;
 mod runtime;
 mod text;
+mod threads;
 mod throwing;
 
 use core::ffi::{c_char, c_int};
 use text::Text;
+
+/// What pools keep about themselves is on the allocator too.
+#[global_allocator]
+static GLOBAL: stratalloc::Stratalloc = stratalloc::Stratalloc;
 
 /// Runs when the library is loaded, before the program's own constructors.
 ///
