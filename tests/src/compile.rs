@@ -39,6 +39,12 @@ impl Source {
         self
     }
 
+    /// A name that tells this way to compile from others of the same source.
+    pub fn variant(mut self, name: &str) -> Self {
+        self.variant.push_str(name);
+        self
+    }
+
     /// A flag before the source file.
     pub fn flag(mut self, flag: &str) -> Self {
         self.before.push(flag.to_owned());
@@ -81,7 +87,10 @@ impl Source {
         args.extend(self.after.iter().cloned());
         let recipe = format!("{} {}", self.compiler, args.join(" "));
         let recipe_file = output.with_extension("recipe");
-        let inputs = newest(&sources).max(self.after.iter().filter_map(|path| modified(Path::new(path))).max());
+        let headers = crate::library::workspace().join("include");
+        let inputs = newest(&sources)
+            .max(newest(&headers))
+            .max(self.after.iter().filter_map(|path| modified(Path::new(path))).max());
         if modified(&output) > inputs && fs::read_to_string(&recipe_file).is_ok_and(|old| old == recipe) {
             return output;
         }

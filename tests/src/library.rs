@@ -51,6 +51,27 @@ pub fn archive() -> PathBuf {
     existing(shared_object().with_extension("a"))
 }
 
+/// A folder where `-lstratalloc` finds the shared object under test, and the dynamic linker by its soname.
+///
+/// # Panics
+/// When the run is on the C library's malloc, or the folder cannot be written.
+pub fn link_dir() -> PathBuf {
+    let _lock = exclusive("link");
+    let dir = scratch_dir().join("link");
+    fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    for name in ["libstratalloc.so", "libstratalloc.so.0"] {
+        let link = dir.join(name);
+        if fs::read_link(&link).is_ok_and(|target| target == shared_object()) {
+            continue;
+        }
+        // It may be there, and point elsewhere.
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(shared_object(), &link)
+            .unwrap_or_else(|error| panic!("{}: {error}", link.display()));
+    }
+    dir
+}
+
 /// Root of the workspace.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace")

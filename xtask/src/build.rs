@@ -6,13 +6,22 @@
 
 use crate::{Failure, Result, call, check, root};
 use std::env;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the linker is told, each with its reason.
+/// The library's name where it is built and where programs are linked.
+pub const NAME: &str = "libstratalloc.so";
+/// The number in the soname: it changes when programs that were linked with an earlier library would not run any more.
+pub const ABI: u32 = 0;
+
+/// The name that a program linked with -lstratalloc asks for.
+pub fn soname() -> String {
+    format!("libstratalloc.so.{ABI}")
+}
+
+/// What the linker is told beside the soname, each with its reason.
 const LINK: &[&str] = &[
-    // The name that a program linked with -lstratalloc asks for.
-    "-Wl,-soname,libstratalloc.so",
     // dlclose leaves the library in place: its blocks, thread hooks and fork handlers live on.
     "-Wl,-z,nodelete",
     // Everything is resolved at load time: a lazy lookup inside malloc would itself call malloc.
@@ -47,18 +56,31 @@ pub fn library(debug: bool) -> Result<Built> {
     if !debug {
         cargo.arg("--release");
     }
-    cargo.arg("--");
+    cargo.arg("--").args(["-C", &format!("link-arg=-Wl,-soname,{}", soname())]);
     for argument in LINK {
         cargo.args(["-C", &format!("link-arg={argument}")]);
     }
     call(&mut cargo)?;
     let folder = profile_folder(if debug { "debug" } else { "release" })?;
-    let built = Built { shared: folder.join("libstratalloc.so"), archive: folder.join("libstratalloc.a") };
+    let built = Built { shared: folder.join(NAME), archive: folder.join("libstratalloc.a") };
     if !built.archive.is_file() {
         return Err(Failure::new(format_args!("{} was not built", built.archive.display())));
     }
-    check::library(&built.shared)?;
+    check::library(&built.shared, !debug)?;
+    named_as_asked_for(&folder)?;
     Ok(built)
+}
+
+/// A link by the soname beside the library: programs linked with it there run from there.
+fn named_as_asked_for(folder: &Path) -> Result<()> {
+    let link = folder.join(soname());
+    if fs::read_link(&link).is_ok_and(|target| target == Path::new(NAME)) {
+        return Ok(());
+    }
+    // It may be there, and something else.
+    let _ = fs::remove_file(&link);
+    std::os::unix::fs::symlink(NAME, &link)
+        .map_err(|error| Failure::new(format_args!("{}: {error}", link.display())))
 }
 
 /// Builds the binary of a package with optimisation and returns its path.

@@ -1,6 +1,7 @@
 //! `check`: is a built libstratalloc.so what it must be?
 //!
-//! * it exports the C family and operator new and delete, and nothing else;
+//! * it exports the C family, operator new and delete and its own `strat_` functions, and nothing else;
+//! * `strat_malloc` and its kin are the same code as `malloc` and its;
 //! * it depends on the C library alone;
 //! * it cannot be unloaded, is resolved at load time, has no writable code and no executable stack;
 //! * it takes at most [`TLS_MAX`] bytes of static TLS, which programs have little of;
@@ -10,13 +11,12 @@ use crate::{Failure, Result, build, exports};
 use object::Endianness;
 use object::elf::{self, FileHeader64};
 use object::read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader, Sym};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Most bytes of static TLS.
 const TLS_MAX: u64 = 16;
-const NAME: &str = "libstratalloc.so";
 /// How many superfluous exports are named.
 const NAMED: usize = 20;
 
@@ -24,19 +24,19 @@ const NAMED: usize = 20;
 pub fn task(path: Option<PathBuf>) -> Result<()> {
     let path = match path {
         Some(path) => path,
-        None => build::profile_folder("release")?.join(NAME),
+        None => build::profile_folder("release")?.join(build::NAME),
     };
-    library(&path)?;
+    library(&path, true)?;
     println!("{}: in order", path.display());
     Ok(())
 }
 
-/// Checks a library; the failure lists all that is wrong with it.
-pub fn library(path: &Path) -> Result<()> {
+/// Checks a library; the failure lists all that is wrong with it. `optimised`: functions with equal bodies are one.
+pub fn library(path: &Path, optimised: bool) -> Result<()> {
     let failure = |error: &dyn std::fmt::Display| Failure::new(format_args!("{}: {error}", path.display()));
     let data = fs::read(path).map_err(|error| failure(&error))?;
     let facts = Facts::read(&data).map_err(|error| failure(&error))?;
-    let faults = facts.faults();
+    let faults = facts.faults(optimised);
     if faults.is_empty() {
         return Ok(());
     }
@@ -79,7 +79,7 @@ fn parse(data: &[u8]) -> object::Result<ElfFile<'_, FileHeader64<Endianness>>> {
 #[derive(Default)]
 struct Facts {
     is_shared: bool,
-    exports: BTreeSet<String>,
+    exports: BTreeMap<String, u64>,
     needed: Vec<String>,
     soname: Option<String>,
     flags: u64,
@@ -102,7 +102,7 @@ impl Facts {
             let local = symbol.st_bind() == elf::STB_LOCAL;
             if !local && !symbol.is_undefined(endian) {
                 let name = symbol.name(endian, table.strings())?;
-                facts.exports.insert(String::from_utf8_lossy(name).into_owned());
+                facts.exports.insert(String::from_utf8_lossy(name).into_owned(), symbol.st_value(endian));
             }
         }
         for segment in file.elf_program_headers() {
@@ -150,7 +150,7 @@ impl Facts {
     }
 
     /// What is wrong, in words.
-    fn faults(&self) -> Vec<String> {
+    fn faults(&self, optimised: bool) -> Vec<String> {
         let mut faults = Vec::new();
         let mut must = |holds: bool, fault: String| {
             if !holds {
@@ -159,7 +159,7 @@ impl Facts {
         };
         must(self.is_shared, "it is no shared library".into());
         let wanted: BTreeSet<&str> = exports::all().collect();
-        let there: BTreeSet<&str> = self.exports.iter().map(String::as_str).collect();
+        let there: BTreeSet<&str> = self.exports.keys().map(String::as_str).collect();
         for name in wanted.difference(&there) {
             must(false, format!("{name} is not exported"));
         }
@@ -169,12 +169,17 @@ impl Facts {
         }
         let rest = more.len().saturating_sub(NAMED);
         must(rest == 0, format!("{rest} more names are exported, and must not be"));
+        for (own, family) in exports::SAME {
+            let same = self.exports.get(*own) == self.exports.get(*family);
+            must(!optimised || same, format!("{own} is not the same code as {family}"));
+        }
         for name in &self.needed {
             let is_libc = name.starts_with("libc.so") || name.starts_with("libc.musl-");
             must(is_libc, format!("it depends on {name}, beside the C library"));
         }
         let soname = self.soname.as_deref().unwrap_or("missing");
-        must(soname == NAME, format!("its soname is {soname}, not {NAME}"));
+        let wanted = build::soname();
+        must(soname == wanted, format!("its soname is {soname}, not {wanted}"));
         let now = self.flags & u64::from(elf::DF_BIND_NOW) != 0 || self.flags_1 & u64::from(elf::DF_1_NOW) != 0;
         must(now, "it is not resolved at load time (-z now)".into());
         let nodelete = self.flags_1 & u64::from(elf::DF_1_NODELETE) != 0;

@@ -79,6 +79,18 @@ const OWN: &[&str] = &[
     "strat_version",
 ];
 
+/// Names that must be one function: ours, and the family's.
+pub const SAME: &[(&str, &str)] = &[
+    ("strat_aligned_alloc", "aligned_alloc"),
+    ("strat_calloc", "calloc"),
+    ("strat_free", "free"),
+    ("strat_free_aligned_sized", "free_aligned_sized"),
+    ("strat_free_sized", "free_sized"),
+    ("strat_malloc", "malloc"),
+    ("strat_realloc", "realloc"),
+    ("strat_reallocarray", "reallocarray"),
+];
+
 /// glibc's second names.
 const LIBC: &[&str] = &[
     "__libc_calloc",

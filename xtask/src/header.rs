@@ -143,6 +143,7 @@ fn tidy(text: &str) -> String {
                     _ => out.push(line.to_owned()),
                 }
             }
+            (declaration, _) if declaration.ends_with("STRAT_NOEXCEPT;") => wrap(line, &mut out),
             _ => out.push(line.to_owned()),
         }
     }

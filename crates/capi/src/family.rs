@@ -144,6 +144,7 @@ pub unsafe extern "C" fn reallocarray(block: *mut u8, count: usize, size: usize)
 /// # Safety
 /// As for [`free`]; `_size` is the requested size.
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.hot.stratalloc")]
 pub unsafe extern "C" fn free_sized(block: *mut u8, _size: usize) {
     // SAFETY: the caller's promise is dealloc's condition.
     unsafe { raw::dealloc(block) }
@@ -154,6 +155,7 @@ pub unsafe extern "C" fn free_sized(block: *mut u8, _size: usize) {
 /// # Safety
 /// As for [`free`]; `_align` and `_size` are the requested ones.
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.hot.stratalloc")]
 pub unsafe extern "C" fn free_aligned_sized(block: *mut u8, _align: usize, _size: usize) {
     // SAFETY: the caller's promise is dealloc's condition.
     unsafe { raw::dealloc(block) }
