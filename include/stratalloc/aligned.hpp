@@ -66,6 +66,7 @@ public:
         return buffer;
     }
 
+    /// The moved-from buffer has no bytes.
     aligned_buffer(aligned_buffer&& other) noexcept { swap(*this, other); }
     aligned_buffer& operator=(aligned_buffer&& other) noexcept {
         aligned_buffer taken(std::move(other));

@@ -53,8 +53,7 @@ public:
             return {std::allocator<T>().allocate(count), count};
         }
         if constexpr (alignof(T) <= detail::min_alignment) {
-            const std::size_t bytes = detail::bytes_of<T>(count);
-            const strat_sized_block got = strat_malloc_at_least(bytes);
+            const strat_sized_block got = strat_malloc_at_least(detail::bytes_of<T>(count));
             if (STRATALLOC_LIKELY(got.block != nullptr)) {
                 return {static_cast<T*>(got.block), got.size / sizeof(T)};
             }
@@ -126,6 +125,12 @@ public:
     /// As `allocate`, and says for how many elements the block really has room.
     /// \throws As `allocate`.
     [[nodiscard]] allocation_result<T*> allocate_at_least(size_type count) {
+        if constexpr (alignof(T) <= detail::min_alignment) {
+            const strat_sized_block got = strat_heap_malloc_at_least(heap_, detail::bytes_of<T>(count));
+            if (STRATALLOC_LIKELY(got.block != nullptr)) {
+                return {static_cast<T*>(got.block), got.size / sizeof(T)};
+            }
+        }
         T* const block = allocate(count);
         return {block, strat_usable_size(block) / sizeof(T)};
     }

@@ -91,7 +91,7 @@ public:
     /// Ends a block's life; null is allowed. Blocks of any heap are taken, those of this one faster.
     void deallocate(void* block) noexcept { strat_heap_free(handle_, block); }
 
-    /// Whether a live block lies in this heap.
+    /// Whether a live block, by its first byte, lies in this heap.
     [[nodiscard]] bool contains(const void* block) const noexcept { return strat_heap_contains(handle_, block); }
 
     /// Calls `visitor(block, usable_size)` for each block in use, until it returns false (a visitor that returns

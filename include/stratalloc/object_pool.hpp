@@ -62,7 +62,7 @@ public:
 
     /// At most `limit` objects at once; 0: as many as memory holds.
     /// \throws std::bad_alloc
-    explicit fixed_object_pool(std::size_t limit = 0) : state_(make_unique<state>(limit).release()) {}
+    explicit fixed_object_pool(std::size_t limit = 0) : state_(stratalloc::make_unique<state>(limit).release()) {}
 
     fixed_object_pool(fixed_object_pool&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
     fixed_object_pool& operator=(fixed_object_pool&& other) noexcept {
@@ -284,7 +284,7 @@ public:
     /// \throws std::bad_alloc
     template <class Make, std::enable_if_t<std::is_invocable_r_v<T, Make&>, int> = 0>
     explicit object_pool(Make make, std::size_t limit = 0)
-        : state_(make_unique<state>(std::move(make), nullptr, limit).release()) {}
+        : state_(stratalloc::make_unique<state>(std::move(make), nullptr, limit).release()) {}
 
     /// `make()` returns an object. `reset(object)` makes a used one ready for the next user, on the thread that lets it
     /// go; where it returns false or throws, the object is destroyed.
@@ -292,7 +292,7 @@ public:
     template <class Make, class Reset,
               std::enable_if_t<std::is_invocable_r_v<T, Make&> && std::is_invocable_v<Reset&, T&>, int> = 0>
     object_pool(Make make, Reset reset, std::size_t limit = 0)
-        : state_(make_unique<state>(std::move(make), answering(std::move(reset)), limit).release()) {}
+        : state_(stratalloc::make_unique<state>(std::move(make), answering(std::move(reset)), limit).release()) {}
 
     object_pool(object_pool&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
     object_pool& operator=(object_pool&& other) noexcept {
@@ -393,7 +393,7 @@ private:
         std::function<bool(T&)> reset;
         const std::size_t limit;
         const std::size_t mask = detail::pool_stripes() - 1;
-        const unique_ptr<stripe[]> stripes = make_unique<stripe[]>(mask + 1);
+        const unique_ptr<stripe[]> stripes = stratalloc::make_unique<stripe[]>(mask + 1);
         std::atomic<std::size_t> references{1};
         std::atomic<std::size_t> made{0};
         // For those who wait at the limit. Who waits counts itself, then looks at every stripe under its lock; who
