@@ -39,4 +39,4 @@ RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
 TSAN_OPTIONS="halt_on_error=1 history_size=4" \
 CARGO_TARGET_DIR="$out/tsan" \
     cargo test --package stratalloc-pool --target $target -Zbuild-std \
-    --test object --test lockfree --test tiered -- --test-threads=1
+    --test object --test lockfree --test tiered --test tiered_blocks -- --test-threads=1

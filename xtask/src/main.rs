@@ -6,6 +6,8 @@
 //! | `check` | checks a library that is there: exports, dependencies, flags, TLS | at once |
 //! | `run` | builds everything and runs a program on the allocator | one compilation |
 //! | `header` | writes `include/stratalloc.h`, or checks that it is what the source says | seconds |
+//! | `install` | installs library, headers, pkg-config and CMake files | one compilation |
+//! | `deb` | makes Debian packages of the same, by cargo-deb | one compilation |
 //! | `gate` | counts the fast paths' instructions and fails above the limits | seconds |
 //! | `bench` | measures against other allocators: see `bench/` | as asked |
 
@@ -18,9 +20,11 @@ mod bench;
 mod build;
 mod callgrind;
 mod check;
+mod deb;
 mod exports;
 mod gate;
 mod header;
+mod install;
 mod run;
 
 use clap::{Parser, Subcommand};
@@ -66,6 +70,20 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Install the library, its headers, and what pkg-config and CMake need
+    Install {
+        /// Where they will be used
+        #[arg(long, default_value = "/usr/local")]
+        prefix: PathBuf,
+        /// Put before every path while copying, for those who make packages
+        #[arg(long)]
+        destdir: Option<PathBuf>,
+        /// Folder of the libraries: below the prefix, or absolute
+        #[arg(long, default_value = "lib")]
+        libdir: PathBuf,
+    },
+    /// Make Debian packages by cargo-deb: libstratalloc0 and libstratalloc-dev
+    Deb,
     /// Count the instructions of malloc, free and their kin under callgrind; fail above the limits
     Gate {
         /// Measure this library instead of building one
@@ -107,6 +125,8 @@ fn main() -> ExitCode {
         Task::Check { library } => check::task(library),
         Task::Run { options, program } => run::task(&options, &program),
         Task::Header { check } => header::task(check),
+        Task::Install { prefix, destdir, libdir } => install::task(prefix, destdir, libdir),
+        Task::Deb => deb::task(),
         Task::Gate { library } => gate::task(library),
         Task::Bench { arguments } => bench::task(&arguments),
     };

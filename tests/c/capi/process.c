@@ -44,6 +44,7 @@ static void figures(void) {
 
 static void json(void) {
     char text[65536], cut[65536];
+    void *block = strat_malloc(100); /* So that a class is in use. */
     size_t length = strat_stats_json(text, sizeof text);
     CHECK(length < sizeof text && strlen(text) == length, "%zu", length);
     CHECK(text[0] == '{' && text[length - 1] == '}', "not an object");
@@ -56,6 +57,7 @@ static void json(void) {
         CHECK(cut[room] == 'x', "written beyond %zu", room);
     }
     puts(text);
+    strat_free(block);
 }
 
 static void options(void) {
