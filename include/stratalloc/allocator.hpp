@@ -23,7 +23,8 @@ namespace stratalloc {
 /// std::map<int, int, std::less<>, stratalloc::allocator<std::pair<const int, int>>> squares{{2, 4}};
 /// \endcode
 template <class T> class allocator {
-    static_assert(std::is_same_v<T, std::remove_cv_t<T>>, "an allocator's value type is neither const nor volatile");
+    static_assert(std::is_same_v<T, std::remove_cv_t<T>>,
+                  "an allocator's value type is neither const nor volatile");
 
 public:
     using value_type = T;
@@ -99,7 +100,8 @@ template <class T, class U> constexpr bool operator!=(const allocator<T>&, const
 /// assert(request.contains(text.data()));
 /// \endcode
 template <class T> class heap_allocator {
-    static_assert(std::is_same_v<T, std::remove_cv_t<T>>, "an allocator's value type is neither const nor volatile");
+    static_assert(std::is_same_v<T, std::remove_cv_t<T>>,
+                  "an allocator's value type is neither const nor volatile");
 
 public:
     using value_type = T;
@@ -114,7 +116,8 @@ public:
     heap_allocator(heap& home) noexcept : heap_(home.native_handle()) {}
     /// On a heap from strat_heap_new.
     explicit heap_allocator(strat_heap* home) noexcept : heap_(home) {}
-    template <class U> heap_allocator(const heap_allocator<U>& other) noexcept : heap_(other.native_handle()) {}
+    template <class U> heap_allocator(const heap_allocator<U>& other) noexcept
+        : heap_(other.native_handle()) {}
 
     /// Memory for `count` elements, none of them constructed.
     /// \throws std::bad_array_new_length where that many have no size, std::bad_alloc after the new handler gave up.

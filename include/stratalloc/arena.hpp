@@ -50,8 +50,8 @@ public:
 
     /// Starts in the caller's `buffer` of `size` bytes, which must outlive the arena; chunks follow when it is full.
     monotonic_arena(void* buffer, std::size_t size) noexcept
-        : buffer_(static_cast<unsigned char*>(buffer)), buffer_end_(buffer_ + size), top_(buffer_), end_(buffer_end_),
-          next_size_(std::clamp(size, default_chunk, largest_chunk)) {
+        : buffer_(static_cast<unsigned char*>(buffer)), buffer_end_(buffer_ + size), top_(buffer_),
+          end_(buffer_end_), next_size_(std::clamp(size, default_chunk, largest_chunk)) {
         detail::poison(buffer_, size);
     }
 
@@ -289,7 +289,8 @@ public:
     }
 
     /// Takes a block back. `size` and `alignment` are those that were asked for.
-    void deallocate(void* block, std::size_t size, std::size_t alignment = alignof(std::max_align_t)) noexcept {
+    void deallocate(void* block, std::size_t size,
+                    std::size_t alignment = alignof(std::max_align_t)) noexcept {
         const std::size_t list = list_of(size);
         if (STRATALLOC_LIKELY(list < lists && alignment <= detail::min_alignment)) {
             keep(block, list);
@@ -392,7 +393,8 @@ private:
 /// visible.push_back(3);
 /// \endcode
 template <class T, class Arena> class arena_allocator {
-    static_assert(std::is_same_v<T, std::remove_cv_t<T>>, "an allocator's value type is neither const nor volatile");
+    static_assert(std::is_same_v<T, std::remove_cv_t<T>>,
+                  "an allocator's value type is neither const nor volatile");
 
 public:
     using value_type = T;
@@ -402,14 +404,12 @@ public:
     using propagate_on_container_move_assignment = std::false_type;
     using propagate_on_container_swap = std::true_type;
     using is_always_equal = std::false_type;
-    template <class U> struct rebind {
-        using other = arena_allocator<U, Arena>;
-    };
+    template <class U> struct rebind { using other = arena_allocator<U, Arena>; };
 
     /// On `home`, which must outlive what is allocated.
     arena_allocator(Arena& home) noexcept : arena_(&home) {}
-    template <class U>
-    arena_allocator(const arena_allocator<U, Arena>& other) noexcept : arena_(&other.arena()) {}
+    template <class U> arena_allocator(const arena_allocator<U, Arena>& other) noexcept
+        : arena_(&other.arena()) {}
 
     /// Memory for `count` elements, none of them constructed.
     /// \throws std::bad_array_new_length where that many have no size, else as the arena.

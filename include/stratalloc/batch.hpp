@@ -60,8 +60,7 @@ inline void deallocate_batch(void* const* blocks, std::size_t count) noexcept {
 /// \endcode
 ///
 /// \throws std::bad_alloc, or what the constructor throws.
-template <class T, class... Arguments>
-[[nodiscard]] std::vector<unique_ptr<T>, allocator<unique_ptr<T>>>
+template <class T, class... Arguments> [[nodiscard]] std::vector<unique_ptr<T>, allocator<unique_ptr<T>>>
 make_unique_batch(std::size_t count, const Arguments&... arguments) {
     std::vector<unique_ptr<T>, allocator<unique_ptr<T>>> objects;
     objects.reserve(count);

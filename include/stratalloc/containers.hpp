@@ -47,9 +47,10 @@ template <class Container> std::size_t reserve(Container& container, std::size_t
     if (count > container.capacity()) {
         constexpr std::size_t extra = detail::terminator<Container>;
         const std::size_t most = container.max_size();
-        container.reserve(count >= most
-                              ? count
-                              : std::min(most, good_capacity<typename Container::value_type>(count + extra) - extra));
+        container.reserve(
+            count >= most
+                ? count
+                : std::min(most, good_capacity<typename Container::value_type>(count + extra) - extra));
     }
     return container.capacity();
 }
@@ -87,7 +88,8 @@ template <class List> void transfer(List& to, typename List::const_iterator posi
         to.splice(position, from);
         return;
     }
-    List moved(std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()), to.get_allocator());
+    List moved(std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()),
+               to.get_allocator());
     to.splice(position, moved);
     from.clear();
 }

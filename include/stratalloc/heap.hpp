@@ -92,7 +92,9 @@ public:
     void deallocate(void* block) noexcept { strat_heap_free(handle_, block); }
 
     /// Whether a live block, by its first byte, lies in this heap.
-    [[nodiscard]] bool contains(const void* block) const noexcept { return strat_heap_contains(handle_, block); }
+    [[nodiscard]] bool contains(const void* block) const noexcept {
+        return strat_heap_contains(handle_, block);
+    }
 
     /// Calls `visitor(block, usable_size)` for each block in use, until it returns false (a visitor that returns
     /// nothing sees all). True when all were visited. The visitor must not use the heap. What it throws ends the
@@ -108,7 +110,8 @@ public:
     /// \endcode
     template <class Visitor> bool visit(Visitor&& visitor) {
         visit_state<std::remove_reference_t<Visitor>> state{&visitor};
-        const bool all = strat_heap_visit(handle_, &visit_state<std::remove_reference_t<Visitor>>::call, &state);
+        const bool all =
+            strat_heap_visit(handle_, &visit_state<std::remove_reference_t<Visitor>>::call, &state);
 #if STRATALLOC_EXCEPTIONS
         if (state.thrown) {
             std::rethrow_exception(state.thrown);

@@ -27,9 +27,9 @@ template <class T> void* block_of(T* object) noexcept {
 
 /// Whether a deleter of `U` may become one of `T`: what `deleter<T>` does is right for a `U`.
 template <class U, class T>
-inline constexpr bool deletes_as =
-    std::is_convertible_v<U*, T*> && (std::is_same_v<std::remove_cv_t<U>, std::remove_cv_t<T>> ||
-                                      (STRATALLOC_RTTI && std::has_virtual_destructor_v<T>));
+inline constexpr bool deletes_as = std::is_convertible_v<U*, T*> &&
+                                   (std::is_same_v<std::remove_cv_t<U>, std::remove_cv_t<T>> ||
+                                    (STRATALLOC_RTTI && std::has_virtual_destructor_v<T>));
 
 } // namespace detail
 
@@ -190,14 +190,16 @@ template <class T, detail::if_array<T> = 0>
 /// std::shared_ptr<std::string> name = stratalloc::make_shared<std::string>(40, 'x');
 /// assert(name->size() == 40);
 /// \endcode
-template <class T, class... Arguments> [[nodiscard]] std::shared_ptr<T> make_shared(Arguments&&... arguments) {
+template <class T, class... Arguments>
+[[nodiscard]] std::shared_ptr<T> make_shared(Arguments&&... arguments) {
     return std::allocate_shared<T>(allocator<unsigned char>(), std::forward<Arguments>(arguments)...);
 }
 
 /// std::allocate_shared in `home`, which must outlive the object and every weak_ptr to it.
 template <class T, class... Arguments>
 [[nodiscard]] std::shared_ptr<T> make_shared_in(heap& home, Arguments&&... arguments) {
-    return std::allocate_shared<T>(heap_allocator<unsigned char>(home), std::forward<Arguments>(arguments)...);
+    return std::allocate_shared<T>(heap_allocator<unsigned char>(home),
+                                   std::forward<Arguments>(arguments)...);
 }
 
 } // namespace stratalloc

@@ -100,8 +100,8 @@ private:
 template <class Arena> class arena_resource final : public std::pmr::memory_resource {
 public:
     /// Arguments are the arena's.
-    template <class... Arguments>
-    explicit arena_resource(Arguments&&... arguments) : arena_(std::forward<Arguments>(arguments)...) {}
+    template <class... Arguments> explicit arena_resource(Arguments&&... arguments)
+        : arena_(std::forward<Arguments>(arguments)...) {}
     arena_resource(const arena_resource&) = delete;
     arena_resource& operator=(const arena_resource&) = delete;
 
@@ -115,7 +115,9 @@ private:
     void do_deallocate(void* block, std::size_t size, std::size_t alignment) override {
         arena_.deallocate(block, size, alignment);
     }
-    bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+    bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+        return this == &other;
+    }
 
     Arena arena_;
 };

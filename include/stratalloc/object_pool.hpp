@@ -62,7 +62,8 @@ public:
 
     /// At most `limit` objects at once; 0: as many as memory holds.
     /// \throws std::bad_alloc
-    explicit fixed_object_pool(std::size_t limit = 0) : state_(stratalloc::make_unique<state>(limit).release()) {}
+    explicit fixed_object_pool(std::size_t limit = 0)
+        : state_(stratalloc::make_unique<state>(limit).release()) {}
 
     fixed_object_pool(fixed_object_pool&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
     fixed_object_pool& operator=(fixed_object_pool&& other) noexcept {
@@ -223,7 +224,8 @@ private:
 /// Numbers threads in the order in which they ask first.
 inline std::size_t thread_number() noexcept {
     static std::atomic<std::size_t> next{0};
-    thread_local const std::size_t number = next.fetch_add(1, std::memory_order_relaxed); // only has to differ
+    thread_local const std::size_t number =
+        next.fetch_add(1, std::memory_order_relaxed); // only has to differ
     return number;
 }
 
@@ -292,7 +294,9 @@ public:
     template <class Make, class Reset,
               std::enable_if_t<std::is_invocable_r_v<T, Make&> && std::is_invocable_v<Reset&, T&>, int> = 0>
     object_pool(Make make, Reset reset, std::size_t limit = 0)
-        : state_(stratalloc::make_unique<state>(std::move(make), answering(std::move(reset)), limit).release()) {}
+        : state_(
+              stratalloc::make_unique<state>(std::move(make), answering(std::move(reset)), limit).release()) {
+    }
 
     object_pool(object_pool&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
     object_pool& operator=(object_pool&& other) noexcept {
@@ -366,7 +370,8 @@ private:
 
         T* object() noexcept { return std::launder(reinterpret_cast<T*>(storage)); }
         static node* of(T* object) noexcept {
-            return reinterpret_cast<node*>(reinterpret_cast<unsigned char*>(object) - offsetof(node, storage));
+            return reinterpret_cast<node*>(reinterpret_cast<unsigned char*>(object) -
+                                           offsetof(node, storage));
         }
     };
 
@@ -402,8 +407,7 @@ private:
         std::mutex mutex;
         std::condition_variable returned;
 
-        template <class Make, class Reset>
-        state(Make&& make_with, Reset&& reset_with, std::size_t most)
+        template <class Make, class Reset> state(Make&& make_with, Reset&& reset_with, std::size_t most)
             : make(std::forward<Make>(make_with)), reset(std::forward<Reset>(reset_with)), limit(most) {}
 
         stripe& own_stripe() noexcept { return stripes[detail::thread_number() & mask]; }
@@ -448,7 +452,8 @@ private:
         node* make_counted() {
             detail::on_failure uncount([this]() noexcept { count_down(); });
             void* const block = detail::allocate(sizeof(node), alignof(node));
-            detail::on_failure free([block]() noexcept { detail::deallocate(block, sizeof(node), alignof(node)); });
+            detail::on_failure free(
+                [block]() noexcept { detail::deallocate(block, sizeof(node), alignof(node)); });
             node* const fresh = ::new (block) node;
             fresh->home = this;
             ::new (static_cast<void*>(fresh->storage)) T(make());

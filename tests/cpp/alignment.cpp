@@ -31,7 +31,8 @@ template <std::size_t Alignment> void everywhere() {
     std::list<type, stratalloc::heap_allocator<type>> nodes(heap);
     stratalloc::pool_arena pool;
     stratalloc::monotonic_arena monotonic;
-    std::map<int, type, std::less<>, stratalloc::arena_allocator<std::pair<const int, type>, stratalloc::pool_arena>>
+    std::map<int, type, std::less<>,
+             stratalloc::arena_allocator<std::pair<const int, type>, stratalloc::pool_arena>>
         map(pool);
     std::vector<type, stratalloc::arena_allocator<type, stratalloc::monotonic_arena>> arena(monotonic);
     for (int i = 0; i < 40; ++i) {
@@ -102,7 +103,8 @@ TEST(cache_aligned_objects_share_no_line) {
 
 TEST(aligned_buffers_own_their_bytes) {
     for (std::size_t alignment = 1; alignment <= 65536; alignment *= 2) {
-        for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{100}, std::size_t{70000}}) {
+        for (const std::size_t size :
+             {std::size_t{0}, std::size_t{1}, std::size_t{100}, std::size_t{70000}}) {
             stratalloc::aligned_buffer buffer(size, alignment);
             CHECK(check::aligned(buffer.data(), alignment) && buffer.size() == size);
             CHECK(buffer.alignment() == alignment && buffer.empty() == (size == 0));

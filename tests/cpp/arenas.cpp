@@ -61,9 +61,7 @@ private:
     unsigned count_ = 0;
 };
 
-std::size_t some_size(check::random& random) {
-    return random.below(std::size_t{1} << random.below(14));
-}
+std::size_t some_size(check::random& random) { return random.below(std::size_t{1} << random.below(14)); }
 
 template <class Arena> void random_blocks(Arena& arena, std::uint64_t seed, bool pooled) {
     check::random random(seed);
@@ -240,7 +238,7 @@ TEST(a_pool_uses_freed_blocks_again) {
             arena.deallocate(block, 40);
         }
         for (std::size_t i = 0; i < 1000; ++i) {
-            blocks[i] = arena.allocate(33 + i % 16); // the same list
+            blocks[i] = arena.allocate(33 + i % 16);                 // the same list
             CHECK(blocks[i] == first[round % 2 == 0 ? 999 - i : i]); // last in, first out
         }
     }

@@ -106,28 +106,28 @@ template <class T> T hide(T value) {
 
 } // namespace check
 
-#define TEST(name)                                                                                                     \
-    static void name();                                                                                                \
-    static const check::registered name##_registered{#name, &name};                                                   \
+#define TEST(name)                                                                                           \
+    static void name();                                                                                      \
+    static const check::registered name##_registered{#name, &name};                                          \
     static void name()
 
-#define CHECK(...)                                                                                                     \
-    do {                                                                                                               \
-        if (!(__VA_ARGS__))                                                                                            \
-            check::fail(__FILE__, __LINE__, #__VA_ARGS__);                                                             \
+#define CHECK(...)                                                                                           \
+    do {                                                                                                     \
+        if (!(__VA_ARGS__))                                                                                  \
+            check::fail(__FILE__, __LINE__, #__VA_ARGS__);                                                   \
     } while (false)
 
 // That `expression` throws exactly what it should.
-#define THROWS(exception, ...)                                                                                         \
-    do {                                                                                                               \
-        bool thrown = false;                                                                                           \
-        try {                                                                                                          \
-            static_cast<void>(__VA_ARGS__);                                                                            \
-        } catch (const exception&) {                                                                                   \
-            thrown = true;                                                                                             \
-        }                                                                                                              \
-        if (!thrown)                                                                                                   \
-            check::fail(__FILE__, __LINE__, #__VA_ARGS__ " throws " #exception);                                       \
+#define THROWS(exception, ...)                                                                               \
+    do {                                                                                                     \
+        bool thrown = false;                                                                                 \
+        try {                                                                                                \
+            static_cast<void>(__VA_ARGS__);                                                                  \
+        } catch (const exception&) {                                                                         \
+            thrown = true;                                                                                   \
+        }                                                                                                    \
+        if (!thrown)                                                                                         \
+            check::fail(__FILE__, __LINE__, #__VA_ARGS__ " throws " #exception);                             \
     } while (false)
 
 #endif

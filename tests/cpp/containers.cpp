@@ -62,7 +62,9 @@ private:
         blocks_.erase(found);
         behind_->deallocate(block, size, alignment);
     }
-    bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
+    bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override {
+        return this == &other;
+    }
 
     std::pmr::memory_resource* behind_;
     std::map<void*, std::pair<std::size_t, std::size_t>> blocks_;
@@ -141,14 +143,16 @@ template <class Ours, class Oracle> void exercise_sequence(Ours& ours, Oracle& o
     ours.clear();
 }
 
-template <class Ours, class Oracle> void exercise_associative(Ours& ours, Oracle& oracle, std::uint64_t seed) {
+template <class Ours, class Oracle>
+void exercise_associative(Ours& ours, Oracle& oracle, std::uint64_t seed) {
     using K = typename Oracle::key_type;
     check::random random(seed);
     const auto element = [](std::uint64_t number) {
         if constexpr (std::is_same_v<K, typename Oracle::value_type>) {
             return value_of<K>(number);
         } else {
-            return typename Oracle::value_type(value_of<K>(number), value_of<typename Oracle::mapped_type>(number));
+            return typename Oracle::value_type(value_of<K>(number),
+                                               value_of<typename Oracle::mapped_type>(number));
         }
     };
     for (int round = 0; round < rounds; ++round) {
@@ -234,8 +238,10 @@ template <class Kind, class K, class V> void associatives(std::uint64_t seed) {
     run(std::map<K, V, less, pair_alloc>(kind.template get<pair>()), std::map<K, V>());
     run(std::multimap<K, V, less, pair_alloc>(kind.template get<pair>()), std::multimap<K, V>());
     run(std::unordered_set<K, hash, equal, key_alloc>(kind.template get<K>()), std::unordered_set<K>());
-    run(std::unordered_multiset<K, hash, equal, key_alloc>(kind.template get<K>()), std::unordered_multiset<K>());
-    run(std::unordered_map<K, V, hash, equal, pair_alloc>(kind.template get<pair>()), std::unordered_map<K, V>());
+    run(std::unordered_multiset<K, hash, equal, key_alloc>(kind.template get<K>()),
+        std::unordered_multiset<K>());
+    run(std::unordered_map<K, V, hash, equal, pair_alloc>(kind.template get<pair>()),
+        std::unordered_map<K, V>());
     run(std::unordered_multimap<K, V, hash, equal, pair_alloc>(kind.template get<pair>()),
         std::unordered_multimap<K, V>());
     CHECK(kind.left() == 0);
@@ -297,7 +303,8 @@ template <class Kind> void others() {
         CHECK(future.get() == 5);
     }
     {
-        std::shared_ptr<std::string> text = std::allocate_shared<std::string>(kind.template get<int>(), 50, 'x');
+        std::shared_ptr<std::string> text =
+            std::allocate_shared<std::string>(kind.template get<int>(), 50, 'x');
         std::weak_ptr<std::string> weak = text;
         CHECK(text->size() == 50);
         text.reset();
@@ -325,7 +332,9 @@ TEST(every_container_on_a_pool_arena) { every_container<on_arena<stratalloc::poo
 // The process heap under pmr needs an object of its own for each kind: all are equal.
 TEST(every_container_on_pmr_with_the_process_heap) { every_container<on_pmr<stratalloc::memory_resource>>(); }
 TEST(every_container_on_pmr_with_a_heap) { every_container<on_pmr<stratalloc::heap_resource>>(); }
-TEST(every_container_on_pmr_with_a_monotonic_arena) { every_container<on_pmr<stratalloc::monotonic_resource>>(); }
+TEST(every_container_on_pmr_with_a_monotonic_arena) {
+    every_container<on_pmr<stratalloc::monotonic_resource>>();
+}
 TEST(every_container_on_pmr_with_a_pool_arena) { every_container<on_pmr<stratalloc::pool_resource>>(); }
 #endif
 

@@ -11,7 +11,7 @@ using check::counted;
 
 namespace {
 
-constexpr std::size_t too_many = SIZE_MAX / 2; // elements of 4 bytes: no size
+constexpr std::size_t too_many = SIZE_MAX / 2;   // elements of 4 bytes: no size
 constexpr std::size_t too_large = SIZE_MAX / 16; // bytes: no memory
 
 int handler_calls = 0;
@@ -68,7 +68,9 @@ TEST(memory_that_cannot_be_had_is_bad_alloc) {
     const std::size_t size = check::hide(too_large);
     runs_out([&] { static_cast<void>(stratalloc::allocator<char>().allocate(size)); });
     runs_out([&] { static_cast<void>(stratalloc::allocator<char>().allocate_at_least(size)); });
-    runs_out([&] { static_cast<void>(stratalloc::allocator<stratalloc::cache_aligned<char>>().allocate(size / 128)); });
+    runs_out([&] {
+        static_cast<void>(stratalloc::allocator<stratalloc::cache_aligned<char>>().allocate(size / 128));
+    });
     runs_out([&] { static_cast<void>(stratalloc::heap_allocator<char>(heap).allocate(size)); });
     runs_out([&] { static_cast<void>(heap.allocate(size, 4096)); });
     runs_out([&] { static_cast<void>(monotonic.allocate(size)); });
@@ -135,7 +137,8 @@ TEST(constructors_that_throw_leak_nothing) {
     throws_at_every_construction([] { static_cast<void>(stratalloc::make_unique<counted>(1)); });
     throws_at_every_construction([] { static_cast<void>(stratalloc::make_unique<counted[]>(20)); });
     throws_at_every_construction([] { static_cast<void>(stratalloc::make_unique_for_overwrite<counted>()); });
-    throws_at_every_construction([] { static_cast<void>(stratalloc::make_unique_for_overwrite<counted[]>(20)); });
+    throws_at_every_construction(
+        [] { static_cast<void>(stratalloc::make_unique_for_overwrite<counted[]>(20)); });
     throws_at_every_construction([] { static_cast<void>(stratalloc::make_shared<counted>(1)); });
     throws_at_every_construction([] {
         auto batch = stratalloc::make_unique_batch<counted>(150, 3); // three runs of blocks
@@ -149,7 +152,8 @@ TEST(constructors_that_throw_leak_nothing) {
     throws_at_every_construction([&] { static_cast<void>(stratalloc::make_shared_in<counted>(heap, 1)); });
     throws_at_every_construction([&] {
         std::list<counted, stratalloc::heap_allocator<counted>> nodes(heap);
-        std::map<int, counted, std::less<>, stratalloc::heap_allocator<std::pair<const int, counted>>> map(heap);
+        std::map<int, counted, std::less<>, stratalloc::heap_allocator<std::pair<const int, counted>>> map(
+            heap);
         for (int i = 0; i < 10; ++i) {
             nodes.emplace_back(i);
             map.try_emplace(i, i);
@@ -214,8 +218,8 @@ TEST(what_cannot_throw_says_so) {
                   std::is_nothrow_move_assignable_v<stratalloc::aligned_buffer>);
     static_assert(std::is_nothrow_move_constructible_v<stratalloc::object_pool<int>> &&
                   std::is_nothrow_move_constructible_v<stratalloc::fixed_object_pool<int>>);
-    static_assert(noexcept(std::declval<stratalloc::monotonic_arena&>().reset()) &&
-                  noexcept(std::declval<stratalloc::pool_arena&>().release()));
+    static_assert(noexcept(std::declval<stratalloc::monotonic_arena&>().reset())&& noexcept(
+        std::declval<stratalloc::pool_arena&>().release()));
     static_assert(!noexcept(std::declval<alloc&>().allocate(1)));
     static_assert(std::is_nothrow_default_constructible_v<stratalloc::monotonic_arena> &&
                   std::is_nothrow_default_constructible_v<stratalloc::pool_arena>);

@@ -38,8 +38,8 @@ struct derived_plain : plain {
     int y[20];
 };
 
-template <class From, class To>
-constexpr bool converts = std::is_convertible_v<stratalloc::unique_ptr<From>, stratalloc::unique_ptr<To>>;
+template <class From, class To> constexpr bool converts =
+    std::is_convertible_v<stratalloc::unique_ptr<From>, stratalloc::unique_ptr<To>>;
 
 } // namespace
 
@@ -105,7 +105,7 @@ TEST(shared_pointers_lie_in_their_heap) {
     CHECK(counted::living == 0 && check::blocks_in(home.native_handle()) == 0);
     CHECK(*stratalloc::make_shared<std::string>("text") == "text");
 #if defined(__cpp_lib_shared_ptr_arrays) && __cpp_lib_shared_ptr_arrays >= 201707L
-    const auto array = stratalloc::make_shared<counted[]>(10);
+    const auto array = stratalloc::make_shared<counted[]>(std::size_t{10});
     CHECK(counted::living == 10 && array[9].value == 0);
 #endif
 }
@@ -120,6 +120,20 @@ TEST(blocks_of_all_kinds_are_freed_by_any_of_them) {
     ints.deallocate(static_cast<int*>(strat_malloc(400)), 100);
     CHECK(check::blocks_in(home.native_handle()) == 0);
 }
+
+#if !STRATALLOC_ASAN // whose malloc and operator new are its own
+TEST(blocks_of_malloc_and_operator_new_are_of_the_same_kind) {
+    strat_free(std::malloc(check::hide(std::size_t{100})));
+    std::free(strat_malloc(100));
+    std::free(stratalloc::allocator<int>().allocate(10));
+    ::operator delete(strat_malloc(100));
+    strat_free(::operator new(100));
+    strat_free(::operator new (100, std::align_val_t{64}));
+    auto* const text = ::new (strat_malloc(sizeof(std::string))) std::string(100, 'x');
+    delete text;
+    CHECK(strat_usable_size(std::unique_ptr<int[]>(new int[100]).get()) >= 400);
+}
+#endif
 
 TEST(batches_are_separate_blocks) {
     for (const std::size_t count : {std::size_t{0}, std::size_t{1}, std::size_t{64}, std::size_t{1000}}) {

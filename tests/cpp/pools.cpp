@@ -179,7 +179,8 @@ TEST(object_pool_objects_outlive_the_pool) {
         idle.reset();
         CHECK(counted::living == 3);
     }
-    CHECK(counted::living == 2 && shared->value == 7 && unique->value == 7); // the idle one went with the pool
+    CHECK(counted::living == 2 && shared->value == 7 &&
+          unique->value == 7); // the idle one went with the pool
     unique.reset();
     CHECK(counted::living == 1);
     shared.reset();
@@ -269,9 +270,7 @@ TEST(a_pool_ends_while_other_threads_let_objects_go) {
                 shared.clear();
             });
             go = true;
-            {
-                object_pool<shared_thing> ends_here = std::move(pool);
-            }
+            { object_pool<shared_thing> ends_here = std::move(pool); }
             for (std::thread& thread : threads) {
                 thread.join();
             }

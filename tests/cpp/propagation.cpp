@@ -34,8 +34,8 @@ template <class A> constexpr bool meets_requirements() {
     static_assert(std::is_nothrow_copy_constructible_v<A> && std::is_nothrow_move_constructible_v<A>);
     static_assert(std::is_nothrow_copy_assignable_v<A> && std::is_nothrow_move_assignable_v<A>);
     static_assert(std::is_nothrow_constructible_v<rebound, const A&> && std::is_convertible_v<A, rebound>);
-    static_assert(noexcept(std::declval<A&>() == std::declval<A&>()) &&
-                  noexcept(std::declval<A&>() != std::declval<rebound&>()));
+    static_assert(noexcept(std::declval<A&>() == std::declval<A&>())&& noexcept(std::declval<A&>() !=
+                                                                                std::declval<rebound&>()));
     static_assert(noexcept(std::declval<A&>().deallocate(nullptr, 1)));
     static_assert(std::is_same_v<typename traits<A>::pointer, T*>);
     return true;
@@ -53,7 +53,8 @@ static_assert(std::is_nothrow_move_assignable_v<std::vector<int, stratalloc::all
 
 using bound = traits<heap_allocator<int>>;
 static_assert(!bound::is_always_equal::value && !bound::propagate_on_container_copy_assignment::value &&
-              !bound::propagate_on_container_move_assignment::value && bound::propagate_on_container_swap::value);
+              !bound::propagate_on_container_move_assignment::value &&
+              bound::propagate_on_container_swap::value);
 static_assert(sizeof(heap_allocator<int>) == sizeof(void*));
 static_assert(!std::is_default_constructible_v<heap_allocator<int>>); // which heap would it be?
 
@@ -304,7 +305,8 @@ TEST(a_heap_is_visited_by_any_callable) {
     int seen = 0;
     CHECK(!a.visit([&](void*, std::size_t) { return ++seen < 1; }));
     CHECK(seen == 1);
-    THROWS(std::runtime_error, a.visit([](void*, std::size_t) { throw std::runtime_error("from the visitor"); }));
+    THROWS(std::runtime_error,
+           a.visit([](void*, std::size_t) { throw std::runtime_error("from the visitor"); }));
 }
 
 #if __has_include(<memory_resource>)
@@ -348,7 +350,8 @@ TEST(resources_are_equal_where_one_frees_what_the_other_allocated) {
 }
 
 TEST(the_process_heap_can_be_the_default_resource) {
-    std::pmr::memory_resource* const before = std::pmr::set_default_resource(stratalloc::get_memory_resource());
+    std::pmr::memory_resource* const before =
+        std::pmr::set_default_resource(stratalloc::get_memory_resource());
     {
         std::pmr::vector<int> numbers(1000, 5);
         CHECK(numbers.get_allocator().resource() == stratalloc::get_memory_resource());

@@ -147,7 +147,8 @@ STRATALLOC_COLD inline void* allocate_slow(std::size_t size, std::size_t alignme
 
 /// A block of the process heap. With `alignment` known when compiling, one call.
 inline void* allocate(std::size_t size, std::size_t alignment) {
-    void* const block = alignment <= min_alignment ? strat_malloc(size) : strat_aligned_alloc(alignment, size);
+    void* const block =
+        alignment <= min_alignment ? strat_malloc(size) : strat_aligned_alloc(alignment, size);
     return STRATALLOC_LIKELY(block != nullptr) ? block : allocate_slow(size, alignment);
 }
 
@@ -163,7 +164,15 @@ inline void deallocate(void* block, std::size_t size, std::size_t alignment) noe
 /// Under AddressSanitizer, an access of these bytes is an error from now on.
 inline void poison([[maybe_unused]] const void* start, [[maybe_unused]] std::size_t size) noexcept {
 #if STRATALLOC_ASAN
+// GCC thinks that the bytes are read.
+#if !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
     __asan_poison_memory_region(start, size);
+#if !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 #endif
 }
 
