@@ -152,6 +152,31 @@ fn so_it_does_while_every_allocation_is_counted() {
 }
 
 #[test]
+fn spans_of_many_small_blocks_are_shown_whole() {
+    let _alone = alone();
+    for size in [1, 17, 40, 64] {
+        let heap = Heap::new().expect("memory");
+        let mut model = Model::default();
+        for n in 0..20_000 {
+            model.add(heap.alloc(layout(size, 1)).expect("memory"), layout(size, 1), n as u8);
+        }
+        model.check(&heap);
+        // Holes of every pattern: most of a span, some, none.
+        let mut random = Random::new("holes", 55);
+        for keep in [3, 2, 10] {
+            for index in (0..model.blocks.len()).rev() {
+                if random.below(keep) == 0 || index % 4096 < 900 {
+                    let (block, layout) = model.take(index);
+                    // SAFETY: a block in use, freed once with its layout.
+                    unsafe { heap.dealloc(block, layout) };
+                }
+            }
+            model.check(&heap);
+        }
+    }
+}
+
+#[test]
 fn an_empty_heap_shows_nothing_and_a_visit_may_end_early() {
     let _alone = alone();
     let heap = Heap::new().expect("memory");

@@ -1,11 +1,11 @@
 //! Every block of a first-class heap that is in use.
 //!
 //! A span knows which blocks it ever handed out (`carved`) and which of them are free (its own list, or the heap's
-//! where it is current); the others are in use. Which is which is noted in a bitmap on the stack before the first
-//! block of the span is shown, so that the visitor may free what it is shown: whatever others free meanwhile goes to
-//! the span's remote list, which is not looked at here, and nothing of the span's memory is read again. A span that
-//! others empty meanwhile may be retired, memory and all; its descriptor stays until its token is processed, which
-//! waits for the visit's end.
+//! where it is current); the others are in use. Which is which is noted in a bitmap on the stack, for some blocks at a
+//! time, before the first of them is shown; so the visitor may free what it is shown. Whatever others free meanwhile goes to
+//! the span's remote list, which is not looked at here. A span that others empty meanwhile is retired, memory and all,
+//! but only if none of its blocks is in its owner's list: so the list can be read again, and of a span without one only the
+//! descriptor is, which stays until its token is processed, after the visit.
 //!
 //! Exact for what was allocated and freed before, as far as tokens have arrived: a free by another thread that is
 //! under way may be seen or not.
@@ -13,12 +13,12 @@
 use super::Heap;
 use crate::addr::addr;
 use crate::allocator::Allocator;
-use crate::class::{CLASSES, MIN_BLOCK, SLICE, block_at};
+use crate::class::{CLASSES, block_at};
 use crate::os::Os;
 use crate::span::{Block, Span};
 
-/// Most blocks in a span.
-const MOST: usize = SLICE / MIN_BLOCK;
+/// Blocks of a span that are looked at in one go.
+const WINDOW: usize = 1024;
 const WORD: usize = u64::BITS as usize;
 
 /// Leaves a heap's tenure, also when the visitor unwinds.
@@ -105,44 +105,42 @@ impl<O: Os> Allocator<O> {
 
     /// Shows the blocks of a small span that are in use; `free`: the list of the others.
     unsafe fn visit_span(&self, span: *mut Span, free: *mut Block, visitor: &mut Visitor<'_>) -> bool {
-        let mut idle = [0u64; MOST / WORD];
         // SAFETY: a span of a heap whose tenure the caller has. While a block of it is in the owner's list, nobody
-        // retires it; afterwards only its descriptor is read, once.
+        // retires it; without one, only its descriptor is read, here.
         unsafe {
             let (start, size) = ((*span).start, (*span).block_size as usize);
-            let (class, carved) = ((*span).class as usize, ((*span).carved() as usize).min(MOST));
-            let mut link = free;
-            for _ in 0..carved {
-                if link.is_null() {
-                    break;
-                }
-                match block_at(class, addr(link).wrapping_sub(start)) {
-                    Some(index) if index < carved => idle[index / WORD] |= 1 << (index % WORD),
-                    _ => {
-                        self.broken(b"a free block was written to: its link leads out of the span", addr(link));
+            let (class, carved) = ((*span).class as usize, (*span).carved() as usize);
+            for first in (0..carved).step_by(WINDOW) {
+                let window = first..carved.min(first + WINDOW);
+                let mut idle = [0u64; WINDOW / WORD];
+                let mut link = free;
+                for _ in 0..carved {
+                    if link.is_null() {
                         break;
                     }
+                    match block_at(class, addr(link).wrapping_sub(start)) {
+                        Some(index) if window.contains(&index) => {
+                            idle[(index - first) / WORD] |= 1 << ((index - first) % WORD);
+                        }
+                        Some(index) if index < carved => {}
+                        _ => {
+                            self.broken(
+                                b"a free block was written to: its link leads out of the span",
+                                addr(link),
+                            );
+                            break;
+                        }
+                    }
+                    link = (*link).next;
                 }
-                link = (*link).next;
-            }
-            for index in 0..carved {
-                let used = idle[index / WORD] & 1 << (index % WORD) == 0;
-                if used && !visitor(crate::addr::ptr(start + index * size), size) {
-                    return false;
+                for index in window {
+                    let used = idle[(index - first) / WORD] & 1 << ((index - first) % WORD) == 0;
+                    if used && !visitor(crate::addr::ptr(start + index * size), size) {
+                        return false;
+                    }
                 }
             }
         }
         true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::class::capacity_of_class;
-
-    #[test]
-    fn the_bitmap_holds_every_span() {
-        assert!((0..CLASSES).all(|class| capacity_of_class(class) <= MOST));
     }
 }
