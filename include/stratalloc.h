@@ -239,8 +239,7 @@ void strat_free_batch(void *const *blocks, size_t count) STRAT_NOEXCEPT;
 /**
  * A new, empty heap. Null with errno ENOMEM. The caller's, to be ended by strat_heap_destroy. Any thread.
  *
- * Costs 3.3 KiB, and for each size class in use a span of 64 to 256 KiB address space, of which the pages in use
- * count.
+ * Costs some 3.5 KiB, and for each size class in use a span of its own, of which the pages in use count.
  */
 struct strat_heap *strat_heap_new(void) STRAT_NOEXCEPT;
 
@@ -287,7 +286,8 @@ size_t strat_heap_malloc_batch(struct strat_heap *heap, size_t size, size_t coun
  * strat_heap_malloc_batch with blocks at multiples of `alignment`. 0 with errno EINVAL where that is no power of
  * two.
  */
-size_t strat_heap_aligned_malloc_batch(struct strat_heap *heap, size_t alignment, size_t size, size_t count, void **out) STRAT_NOEXCEPT;
+size_t strat_heap_aligned_malloc_batch(struct strat_heap *heap, size_t alignment, size_t size, size_t count,
+        void **out) STRAT_NOEXCEPT;
 
 /**
  * Ends the life of a block of any heap. Null is allowed.
@@ -369,7 +369,8 @@ size_t strat_fixed_pool_shrink(struct strat_fixed_pool *pool, size_t keep) STRAT
  * Fills in the figures, exact ones. Returns 0, or EINVAL where a pointer is null or `stats->size` less than two
  * words; errno stays. One thread at a time.
  */
-int strat_fixed_pool_stats(const struct strat_fixed_pool *pool, struct strat_pool_stats *stats) STRAT_NOEXCEPT;
+int strat_fixed_pool_stats(const struct strat_fixed_pool *pool,
+        struct strat_pool_stats *stats) STRAT_NOEXCEPT;
 
 /**
  * As strat_fixed_pool_new, for all threads. Null with errno EINVAL (the alignment) or ENOMEM. The caller's, to be
@@ -420,7 +421,8 @@ size_t strat_tiered_pool_shrink(struct strat_tiered_pool *pool, size_t keep) STR
  * Fills in the figures. Returns 0, or EINVAL where a pointer is null or `stats->size` less than two words; errno
  * stays. Any thread.
  */
-int strat_tiered_pool_stats(const struct strat_tiered_pool *pool, struct strat_pool_stats *stats) STRAT_NOEXCEPT;
+int strat_tiered_pool_stats(const struct strat_tiered_pool *pool,
+        struct strat_pool_stats *stats) STRAT_NOEXCEPT;
 
 /**
  * Fills in the figures of this moment. Returns 0, or EINVAL where `stats` is null or its `size` less than two
