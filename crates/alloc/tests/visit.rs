@@ -358,8 +358,15 @@ fn a_block_expands_where_it_is_or_not_at_all() {
             }
         }
     }
-    // Behind the first block of a fresh heap there is nothing in use: it grows.
-    let block = heap.alloc(layout(100_000, 8)).expect("memory").as_ptr();
-    // SAFETY: a block in use.
-    assert!(unsafe { stratalloc::raw::expand(block, 131_072) });
+    // Where every other of many large blocks was freed, those left have room behind them.
+    let wanted = layout(100_000, 8);
+    let blocks: Vec<NonNull<u8>> = (0..64).map(|_| heap.alloc(wanted).expect("memory")).collect();
+    for block in blocks.iter().skip(1).step_by(2) {
+        // SAFETY: a block in use, freed once with its layout.
+        unsafe { heap.dealloc(*block, wanted) };
+    }
+    // SAFETY: blocks in use.
+    let grown =
+        blocks.iter().step_by(2).filter(|block| unsafe { stratalloc::raw::expand(block.as_ptr(), 180_000) });
+    assert!(grown.count() >= 16, "few of 32 blocks grew into the free memory behind them");
 }
