@@ -63,7 +63,7 @@ public:
         detail::unpoison(buffer_, static_cast<std::size_t>(buffer_end_ - buffer_));
     }
 
-    /// `size` bytes at a multiple of `alignment`, a power of two.
+    /// `size` bytes at a multiple of `alignment`, a power of two. Of size 0, an address that is nobody's; it may be null.
     /// \throws std::bad_alloc after the new handler gave up.
     [[nodiscard]] void* allocate(std::size_t size, std::size_t alignment = alignof(std::max_align_t)) {
         const std::size_t pad = detail::padding(top_, alignment);

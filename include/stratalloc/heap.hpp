@@ -97,8 +97,8 @@ public:
     }
 
     /// Calls `visitor(block, usable_size)` for each block in use, until it returns false (a visitor that returns
-    /// nothing sees all). True when all were visited. The visitor must not use the heap. What it throws ends the
-    /// visit and comes out here.
+    /// nothing sees all). True when all were visited. The visitor may free what it is shown by strat_free; of the
+    /// heap's own functions it must call none, they would wait for ever. What it throws ends the visit and comes out here.
     ///
     /// \code
     /// stratalloc::heap heap;

@@ -36,7 +36,7 @@ struct unsynchronized {
 ///
 /// \code
 /// stratalloc::fixed_object_pool<std::string> pool(100);
-/// auto name = pool.acquire(3, 'x');
+/// auto name = pool.acquire("xxx");
 /// assert(*name == "xxx" && pool.live() == 1);
 /// name.reset();
 /// std::shared_ptr<std::string> shared = pool.acquire_shared("shared");
@@ -326,7 +326,12 @@ public:
     /// \throws As `acquire`.
     template <class Rep, class Period>
     [[nodiscard]] pointer acquire_for(const std::chrono::duration<Rep, Period>& patience) {
-        const auto deadline = clock::now() + std::chrono::duration_cast<clock::duration>(patience);
+        using seconds = std::chrono::duration<double>;
+        const auto now = clock::now();
+        if (seconds(patience) >= seconds(clock::time_point::max() - now)) {
+            return acquire(); // beyond the end of the clock
+        }
+        const auto deadline = now + std::chrono::duration_cast<clock::duration>(patience);
         return own(state_->acquire(&deadline));
     }
 

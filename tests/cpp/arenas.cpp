@@ -84,7 +84,7 @@ template <class Arena> void random_blocks(Arena& arena, std::uint64_t seed, bool
 
 TEST(monotonic_blocks_do_not_overlap) {
     for (std::uint64_t seed = 1; seed <= 3; ++seed) {
-        monotonic_arena arena(64 << seed);
+        monotonic_arena arena(std::size_t{64} << seed);
         random_blocks(arena, seed, false);
         arena.reset();
         random_blocks(arena, seed + 10, false);

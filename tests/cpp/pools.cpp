@@ -191,7 +191,7 @@ TEST(an_object_pool_at_its_limit_waits_for_who_gives_back) {
     using namespace std::chrono_literals;
     object_pool<int> pool([] { return 1; }, 1);
     auto held = pool.acquire();
-    CHECK(pool.acquire_for(20ms) == nullptr);
+    CHECK(pool.acquire_for(20ms) == nullptr && pool.acquire_for(-1h) == nullptr);
     auto waiting = std::async(std::launch::async, [&] { return *pool.acquire(); });
     CHECK(waiting.wait_for(50ms) == std::future_status::timeout);
     *held = 42;
@@ -203,6 +203,7 @@ TEST(an_object_pool_at_its_limit_waits_for_who_gives_back) {
     std::this_thread::sleep_for(20ms);
     object_pool<int>::discard(std::move(held)); // room for another
     CHECK(for_a_new_one.get() == 1);
+    CHECK(*pool.acquire_for(std::chrono::hours::max()) == 1); // longer than the clock counts
 }
 
 TEST(nobody_waits_for_ever) {

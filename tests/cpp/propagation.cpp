@@ -258,7 +258,8 @@ TEST(transfer_between_unequal_heaps_moves_elements) {
         for (const traced& item : to) {
             CHECK(item.value == expected++ && check::lies_in(a, &item));
         }
-        std::list<traced, heap_allocator<traced>> more({5}, a);
+        std::list<traced, heap_allocator<traced>> more(a);
+        more.emplace_back(5);
         const traced* const node = &more.front();
         traced::forget();
         stratalloc::transfer(to, to.end(), more); // equal: the node itself

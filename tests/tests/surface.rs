@@ -90,7 +90,7 @@ fn operators_new_and_delete_with_libstdcxx() {
 #[test]
 fn operators_new_and_delete_with_libcxx() {
     let source =
-        cxx("surface/operators.cpp").compiler("clang++", "clang libc++-dev libc++abi-dev").flag("-stdlib=libc++");
+        cxx("surface/operators.cpp").compiler("clang++", "clang libc++-16-dev libc++abi-16-dev").flag("-stdlib=libc++");
     on_library(source.build()).passes();
 }
 
