@@ -89,8 +89,9 @@ fn operators_new_and_delete_with_libstdcxx() {
 
 #[test]
 fn operators_new_and_delete_with_libcxx() {
-    let source =
-        cxx("surface/operators.cpp").compiler("clang++", "clang libc++-16-dev libc++abi-16-dev").flag("-stdlib=libc++");
+    let source = cxx("surface/operators.cpp")
+        .compiler("clang++", "clang libc++-16-dev libc++abi-16-dev")
+        .flag("-stdlib=libc++");
     on_library(source.build()).passes();
 }
 
