@@ -176,7 +176,8 @@ TEST(reserve_fills_the_block) {
     }
     std::vector<int, stratalloc::allocator<int>> numbers;
     THROWS(std::length_error, stratalloc::reserve(numbers, check::hide(SIZE_MAX)));
-    THROWS(std::length_error, stratalloc::reserve(numbers, check::hide(SIZE_MAX / 4)));
+    THROWS(std::length_error, stratalloc::reserve(numbers, check::hide(numbers.max_size()) + 1));
+    THROWS(std::bad_alloc, stratalloc::reserve(numbers, check::hide(std::size_t{1} << 60))); // it has a size
     numbers.resize(10);
     THROWS(std::length_error, stratalloc::reserve_more(numbers, check::hide(SIZE_MAX - 4)));
 }
