@@ -92,7 +92,7 @@ enum Task {
     },
     /// Build the library and the measuring bench and run it: workloads, side by side with other allocators
     Bench {
-        /// The bench's own: `cargo xtask bench --help`
+        /// The bench's own: `cargo xtask bench --help`; after `cpp`, those of the bench of C++ containers
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },

@@ -7,6 +7,7 @@
 //! | `plan`, `session`, `progress` | the order of runs, running them, showing how far it is |
 //! | `measure`, `process`, `load`, `counters`, `instructions`, `interrupt`, `machine` | one sample, and all that is watched |
 //! | `store` | the results document and its file |
+//! | `turns` | the order of small benches that have no session |
 //! | `stats`, `series` | medians, ratios, geometric means, intervals; latency and scaling |
 //! | `terminal`, `compare`, `report` | tables, what changed, the HTML page |
 
@@ -33,4 +34,5 @@ pub mod session;
 pub mod stats;
 pub mod store;
 pub mod terminal;
+pub mod turns;
 mod versions;
