@@ -33,8 +33,8 @@
 //! either of the first two, so they stand in one row; an arena's ratio is to the same figure, which is never its own.
 //!
 //! All allocators but the C library's are linked statically; compiler and flags are the same for all. Each program
-//! looks first from where it got `malloc`, `free` and `operator new`: ours takes their place, in all other programs they must
-//! be the C library's and libstdc++'s. A difference is an error before anything is measured.
+//! looks first from where it got `malloc`, `free` and `operator new`: ours takes their place, in all other programs they
+//! must be the C library's and libstdc++'s. A difference is an error before anything is measured.
 //!
 //! Run it with `cargo xtask bench cpp`, which builds our library first.
 
