@@ -141,6 +141,9 @@ struct strat_stats {
     uint64_t parked;
 };
 
+/** Called beyond the soft limit with the bytes held, the limit, and the argument of strat_on_soft_limit. */
+typedef void (*strat_soft_limit_callback)(size_t held, size_t limit, void *argument);
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -457,6 +460,24 @@ bool strat_trim(size_t keep) STRAT_NOEXCEPT;
  * first thing in main.
  */
 int strat_option_set(const char *name, const char *value) STRAT_NOEXCEPT;
+
+/**
+ * Sets what is called when the memory that the allocator holds (in use, and free but still resident) crosses the
+ * soft limit and giving back all that is free was not enough; NULL for nothing.
+ *
+ * The soft limit is the option soft_limit, or follows the cgroup: memory.high, or seven eighths of memory.max.
+ * The callback runs on the thread whose allocation crossed the limit, before that allocation returns, outside all
+ * locks of the allocator: once for each excursion, again only after what is held fell below seven eighths of the
+ * limit. It may allocate, free and call all functions of this header; it is never entered twice at a time. The
+ * program may hold its own locks around an allocation: take none in it. It must not throw or longjmp out. errno is
+ * kept.
+ *
+ * Compilers know malloc as a function that calls nothing of theirs: what the callback writes for its own source
+ * file to read must be volatile or atomic.
+ *
+ * Waits while another thread is in the callback; afterwards the old one runs no more. Any thread.
+ */
+void strat_on_soft_limit(strat_soft_limit_callback callback, void *argument) STRAT_NOEXCEPT;
 
 /**
  * Writes the value of an option in force, as strat_option_set takes it: at most `room - 1` bytes and a NUL.

@@ -6,6 +6,7 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | [`cgroup`] | cgroups with limits, made for a test |
 //! | [`library`] | finds or builds the library under test |
 //! | [`compile`] | compiles C and C++ sources, cached in the target directory |
 //! | [`fixture`] | builds the Rust crates under `tests/fixtures/` |
@@ -17,6 +18,7 @@
 //!   the C library's own malloc, which tells a fault of a test from one of ours.
 //! * `SEED`: repeats the choices of a randomised program; each prints its own.
 
+pub mod cgroup;
 pub mod compile;
 pub mod fixture;
 pub mod library;

@@ -78,6 +78,16 @@ impl Run {
         self
     }
 
+    /// Calls `work` in the child between fork and exec, where only async-signal-safe calls are allowed.
+    pub(crate) fn before_exec(
+        mut self,
+        work: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { self.command.pre_exec(work) };
+        self
+    }
+
     /// Time after which the program and its children are killed; five minutes otherwise.
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;

@@ -60,6 +60,7 @@ const OWN: &[&str] = &[
     "strat_malloc",
     "strat_malloc_at_least",
     "strat_malloc_batch",
+    "strat_on_soft_limit",
     "strat_option_get",
     "strat_option_set",
     "strat_realloc",

@@ -1,7 +1,7 @@
 //! [`Stratalloc`]: the process's allocator as Rust's.
 
 use crate::raw;
-use crate::thread::{ALLOCATOR, heap, with_heap};
+use crate::thread::{ALLOCATOR, heap, with_heap, within_limit};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::null_mut;
 use stratalloc_core::class::class;
@@ -41,8 +41,10 @@ fn alloc_zeroed_slow(size: usize, align: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 unsafe fn realloc_slow(block: *mut u8, size: usize, align: usize) -> *mut u8 {
-    // SAFETY: a usable heap with its tenure; the caller's block.
-    with_heap(|heap| unsafe { ALLOCATOR.realloc(heap, block, size, align.max(16)) }).unwrap_or(null_mut())
+    within_limit(size, || {
+        // SAFETY: a usable heap with its tenure; the caller's block. A refused one is as before.
+        with_heap(|heap| unsafe { ALLOCATOR.realloc(heap, block, size, align.max(16)) }).unwrap_or(null_mut())
+    })
 }
 
 // SAFETY: blocks are disjoint, as long and as aligned as asked, and stay until freed; nothing
@@ -133,6 +135,49 @@ pub unsafe fn usable_size(block: *const u8) -> usize {
 /// ```
 pub fn trim(keep: usize) -> bool {
     raw::trim(keep)
+}
+
+/// Sets what is called when the memory that the allocator holds crosses the soft limit and giving back all
+/// that is free was not enough; `None` for nothing. It gets the bytes held and the limit.
+///
+/// The soft limit is the option `soft_limit`, or follows the container's limits; see
+/// [`Options::soft_limit`](crate::Options::soft_limit). What is compared with it is
+/// [`Snapshot::active`] and [`Snapshot::dirty`], not what the container counts.
+///
+/// * **When**: after all dirty memory, parked heaps' empty spans and the calling thread's own were given back,
+///   and what is held is still beyond the limit. Once for each excursion: again only after what is held fell
+///   below seven eighths of the limit.
+/// * **Where**: on the thread whose allocation crossed the limit, before that allocation returns, outside all
+///   locks of the allocator. The program may hold its own around an allocation: take none in the callback.
+/// * **What it may do**: allocate and free (a good use is to drop caches), ask for figures, set another
+///   callback. It is never entered twice: what happens inside calls none.
+/// * A panic in it aborts the process: it must not unwind through an allocation.
+///
+/// Waits while another thread is in the callback; then the old one runs no more.
+///
+/// ```
+/// use std::sync::atomic::{AtomicBool, Ordering};
+///
+/// static SHRINK: AtomicBool = AtomicBool::new(false);
+/// stratalloc::on_soft_limit(Some(|_held, _limit| SHRINK.store(true, Ordering::Relaxed)));
+/// # #[global_allocator]
+/// # static GLOBAL: stratalloc::Stratalloc = stratalloc::Stratalloc;
+/// assert!(stratalloc::configure(stratalloc::Options::DEFAULT.with_soft_limit(8 << 20)));
+/// let block = vec![1u8; 16 << 20];
+/// assert!(SHRINK.load(Ordering::Relaxed));
+/// # drop(block);
+/// # stratalloc::on_soft_limit(None);
+/// ```
+pub fn on_soft_limit(callback: Option<fn(usize, usize)>) {
+    unsafe extern "C" fn call(held: usize, limit: usize, argument: *mut u8) {
+        // SAFETY: the function pointer that was given with it.
+        let callback: fn(usize, usize) = unsafe { core::mem::transmute(argument) };
+        // A panic ends here: `extern "C"` aborts.
+        callback(held, limit);
+    }
+    let argument = callback.map_or(null_mut(), |callback| callback as *mut u8);
+    // SAFETY: `call` does not unwind, and a function may be called on any thread.
+    unsafe { raw::on_soft_limit(callback.map(|_| call as raw::SoftLimitCallback), argument) };
 }
 
 /// The allocator's figures at this moment; see [`Snapshot`] for what holds between them.

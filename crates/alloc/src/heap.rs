@@ -1,6 +1,6 @@
 //! [`Heap`]: a heap of one's own.
 
-use crate::thread::ALLOCATOR;
+use crate::thread::{ALLOCATOR, outside};
 use core::alloc::Layout;
 use core::ffi::c_void;
 use core::mem::{ManuallyDrop, MaybeUninit};
@@ -88,6 +88,7 @@ impl Heap {
         unsafe {
             let block =
                 ALLOCATOR.with_tenure(heap, || ALLOCATOR.alloc(heap, layout.size(), layout.align().max(16)));
+            outside();
             NonNull::new(block?)
         }
     }
@@ -99,6 +100,7 @@ impl Heap {
         unsafe {
             let block = ALLOCATOR
                 .with_tenure(heap, || ALLOCATOR.alloc_zeroed(heap, layout.size(), layout.align().max(16)));
+            outside();
             NonNull::new(block?)
         }
     }
@@ -126,6 +128,7 @@ impl Heap {
         unsafe {
             let block = ALLOCATOR
                 .with_tenure(heap, || ALLOCATOR.realloc(heap, block.as_ptr(), size, layout.align().max(16)));
+            outside();
             NonNull::new(block?)
         }
     }

@@ -15,6 +15,7 @@
 //! | [`Stratalloc`] | the process's allocator, for `#[global_allocator]` |
 //! | [`Heap`] | a heap of one's own: any thread may use it, and it can be freed as a whole |
 //! | [`usable_size`], [`trim`], [`snapshot`] | what the allocator knows, and giving memory back now |
+//! | [`on_soft_limit`] | a callback when memory in use crosses the soft limit |
 //! | [`Options`], [`configure`] | the options of the environment variable `STRATALLOC`, typed |
 //! | features `allocator-api2-02`, `allocator-api2-04` | the `Allocator` trait of that crate for both |
 //! | [`raw`] | what the C library `libstratalloc` is made from |
@@ -36,10 +37,11 @@ pub mod raw;
 mod report;
 mod thread;
 
-pub use global::{Stratalloc, snapshot, trim, usable_size};
+pub use global::{Stratalloc, on_soft_limit, snapshot, trim, usable_size};
 pub use heap::Heap;
 pub use process::configure;
 pub use report::{write_json, write_report, write_show};
 pub use stratalloc_core::options::{Misuse, Options, Problem, ProblemKind};
-pub use stratalloc_core::stats::{ClassStats, Snapshot};
+pub use stratalloc_core::os::{Bound, Source};
+pub use stratalloc_core::stats::{ClassStats, Limits, Snapshot};
 pub use stratalloc_os::process::Resident;

@@ -1,6 +1,6 @@
 //! The process around the allocator: options, fork handlers, what is printed at exit.
 
-use crate::report::{write_report, write_show};
+use crate::report::{write_limits, write_report, write_show};
 use crate::thread::{ALLOCATOR, heap};
 use core::cell::UnsafeCell;
 use core::fmt::Write;
@@ -74,6 +74,8 @@ pub(crate) fn read_options(text: Option<&[u8]>) {
     }
     put(options);
     if options.show {
+        // Who asks to see the limits pays for reading them now.
+        ALLOCATOR.refresh_limits(true);
         show_options(&options);
     }
     if HANDLERS.load(Ordering::Acquire) {
@@ -83,9 +85,13 @@ pub(crate) fn read_options(text: Option<&[u8]>) {
 
 fn put(options: Options) {
     // SAFETY: the caller moved the state to `READING`: nobody else reads or writes.
-    unsafe { *OPTIONS.0.get() = options };
+    let before = unsafe { OPTIONS.0.get().replace(options) };
     ALLOCATOR.config.apply(&options);
     STATE.store(READ, Ordering::Release);
+    let limits = |options: &Options| (options.soft_limit, options.follow_cgroup);
+    if limits(&options) != limits(&before) {
+        ALLOCATOR.refresh_limits(false);
+    }
     let own = heap();
     // SAFETY: the calling thread's own heap, if it has one.
     unsafe {
@@ -135,6 +141,7 @@ fn show_options(options: &Options) {
     let _ = out.write_str("stratalloc: options\n");
     let _ = options.write_to(&mut out);
     let _ = out.write_str("\n");
+    let _ = write_limits(&mut out, &ALLOCATOR.effective_limits());
     out.flush();
 }
 

@@ -3,12 +3,13 @@
 //! Blocks are aligned to 16 B at least; null means that the request cannot be met. All calls are
 //! safe on any thread at any time, also before `main` and after a thread's destructors.
 
-use crate::thread::{ALLOCATOR, heap, with_heap};
+use crate::thread::{ALLOCATOR, heap, with_heap, within_limit};
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
 use stratalloc_core::class::class_of;
 use stratalloc_core::heap::{alloc_or as heap_alloc_or, dealloc_or};
+pub use stratalloc_core::limits::Callback as SoftLimitCallback;
 use stratalloc_core::span::Span;
 use stratalloc_core::stats::Snapshot;
 use stratalloc_os::process;
@@ -91,14 +92,18 @@ fn alloc_zeroed_slow(size: usize) -> *mut u8 {
 
 /// A block of `size` bytes at `align`, a power of two, or null.
 pub fn alloc_aligned(size: usize, align: usize) -> *mut u8 {
-    // SAFETY: a usable heap with its tenure.
-    with_heap(|heap| unsafe { ALLOCATOR.alloc(heap, size, align.max(MIN_ALIGN)) }).unwrap_or(null_mut())
+    within_limit(size, || {
+        // SAFETY: a usable heap with its tenure.
+        with_heap(|heap| unsafe { ALLOCATOR.alloc(heap, size, align.max(MIN_ALIGN)) }).unwrap_or(null_mut())
+    })
 }
 
 /// A block of `size` zero bytes at `align`, a power of two, or null.
 pub fn alloc_aligned_zeroed(size: usize, align: usize) -> *mut u8 {
-    // SAFETY: a usable heap with its tenure.
-    with_heap(|heap| unsafe { ALLOCATOR.alloc_zeroed(heap, size, align.max(MIN_ALIGN)) }).unwrap_or(null_mut())
+    within_limit(size, || {
+        // SAFETY: a usable heap with its tenure.
+        with_heap(|heap| unsafe { ALLOCATOR.alloc_zeroed(heap, size, align.max(MIN_ALIGN)) }).unwrap_or(null_mut())
+    })
 }
 
 /// Fills `out` with blocks of `size` bytes at `align`, a power of two; returns how many it filled, from the start.
@@ -187,8 +192,10 @@ pub unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
 #[cold]
 #[inline(never)]
 unsafe fn realloc_slow(block: *mut u8, size: usize) -> *mut u8 {
-    // SAFETY: a usable heap with its tenure.
-    with_heap(|heap| unsafe { ALLOCATOR.realloc(heap, block, size, MIN_ALIGN) }).unwrap_or(null_mut())
+    within_limit(size, || {
+        // SAFETY: a usable heap with its tenure; a refused block is as before.
+        with_heap(|heap| unsafe { ALLOCATOR.realloc(heap, block, size, MIN_ALIGN) }).unwrap_or(null_mut())
+    })
 }
 
 /// Makes a block hold at least `size` bytes where it is; false when it would have to move. Never shrinks, and never
@@ -284,6 +291,16 @@ pub fn write_stats_json(out: &mut dyn core::fmt::Write) -> core::fmt::Result {
     let mut snapshot = Snapshot::EMPTY;
     crate::process::take_snapshot(&mut snapshot);
     crate::report::write_json(out, &snapshot, process::resident())
+}
+
+/// Sets what is called beyond the soft limit with the bytes held, the limit and `argument`, or nothing:
+/// see [`on_soft_limit`](crate::on_soft_limit).
+///
+/// # Safety
+/// The callback does not unwind, and may be called with that argument on any thread until another is set.
+pub unsafe fn on_soft_limit(callback: Option<SoftLimitCallback>, argument: *mut u8) {
+    // SAFETY: the caller's contract.
+    unsafe { ALLOCATOR.on_soft_limit(callback, argument) };
 }
 
 /// For a process that ends without its exit handlers: writes what the options `show` and `report` ask

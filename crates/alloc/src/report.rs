@@ -16,7 +16,8 @@
 //! A reader ignores keys it does not know. A file without the `end` line was cut short.
 
 use core::fmt::{self, Write};
-use stratalloc_core::stats::{ClassStats, Snapshot};
+use stratalloc_core::os::{Bound, Source};
+use stratalloc_core::stats::{ClassStats, Limits, Snapshot};
 use stratalloc_os::process::Resident;
 
 /// Writes the machine-readable statistics.
@@ -76,7 +77,7 @@ pub fn write_json(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Resident
 }
 
 /// Every figure of a snapshot but the classes, by its field's name.
-fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 20] {
+fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 27] {
     // Destructured, so that a new figure cannot be forgotten here.
     let Snapshot {
         allocated,
@@ -99,6 +100,7 @@ fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 20] {
         heaps,
         parked,
         orphans,
+        limits: Limits { cpus, memory_max, memory_high, soft_limit, soft_crossings, parked_limit, kept_limit },
         classes: _,
     } = *snapshot;
     [
@@ -122,7 +124,19 @@ fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 20] {
         ("heaps", heaps),
         ("parked", parked),
         ("orphans", orphans),
+        ("cpus", known(cpus)),
+        ("memory_max", known(memory_max)),
+        ("memory_high", known(memory_high)),
+        ("soft_limit", known(soft_limit)),
+        ("soft_crossings", soft_crossings),
+        ("parked_limit", parked_limit),
+        ("kept_limit", kept_limit),
     ]
+}
+
+/// A bound; 0 for none.
+fn known(bound: Bound) -> u64 {
+    if bound.is_some() { bound.value } else { 0 }
 }
 
 fn in_use(class: &ClassStats) -> bool {
@@ -137,6 +151,7 @@ fn in_use(class: &ClassStats) -> bool {
 /// `out`'s.
 pub fn write_show(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Resident>) -> fmt::Result {
     let s = snapshot;
+    write_limits(out, &s.limits)?;
     out.write_str("stratalloc: statistics\n")?;
     row(out, "allocated", &Bytes(s.allocated as u64), format_args!("in the program's hands"))?;
     row(out, "active", &Bytes(s.active as u64), format_args!("in spans in use"))?;
@@ -177,6 +192,47 @@ pub fn write_show(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Resident
         row(out, "page faults", &Count(rss.minor_faults), format_args!("minor; {major} major"))?;
     }
     write_classes(out, &s.classes)
+}
+
+/// Writes what the process may use and what follows from it, for people. Does not allocate.
+///
+/// # Errors
+/// `out`'s.
+pub fn write_limits(out: &mut dyn Write, limits: &Limits) -> fmt::Result {
+    out.write_str("stratalloc: limits\n")?;
+    // Named as the files of the cgroup's version are.
+    let from = |source, files: [&'static str; 2]| match source {
+        Source::Nobody => "none known",
+        Source::Affinity => "by CPU affinity",
+        Source::CgroupV1 => files[0],
+        Source::CgroupV2 => files[1],
+        Source::Option => "by the option soft_limit",
+    };
+    let memory = |out: &mut dyn Write, name: &str, bound: Bound, files: [&'static str; 2]| {
+        let note = from(bound.source, files);
+        if bound.is_some() {
+            row(out, name, &Bytes(bound.value), format_args!("{note}"))
+        } else {
+            row(out, name, &"-", format_args!("{note}"))
+        }
+    };
+    let cpus = from(limits.cpus.source, ["by the cgroup's cpu.cfs_quota_us", "by the cgroup's cpu.max"]);
+    if limits.cpus.is_some() {
+        row(out, "CPUs", &Count(limits.cpus.value), format_args!("{cpus}"))?;
+    } else {
+        row(out, "CPUs", &"-", format_args!("{cpus}"))?;
+    }
+    let max = ["by the cgroup's memory.limit_in_bytes", "by the cgroup's memory.max"];
+    let high = ["by the cgroup's memory.soft_limit_in_bytes", "by the cgroup's memory.high"];
+    memory(out, "memory max", limits.memory_max, max)?;
+    memory(out, "memory high", limits.memory_high, high)?;
+    let of_max = limits.soft_limit.value != limits.memory_high.value;
+    let seven = ["7/8 of the cgroup's memory.limit_in_bytes", "7/8 of the cgroup's memory.max"];
+    memory(out, "soft limit", limits.soft_limit, if of_max { seven } else { high })?;
+    let crossings = Count(limits.soft_crossings);
+    row(out, "crossings", &crossings, format_args!("of the soft limit, after all that was free had gone back"))?;
+    row(out, "parked heaps", &Count(limits.parked_limit), format_args!("at most"))?;
+    row(out, "kept spans", &Bytes(limits.kept_limit), format_args!("empty, for each heap at most"))
 }
 
 fn row(out: &mut dyn Write, name: &str, value: &dyn fmt::Display, note: fmt::Arguments<'_>) -> fmt::Result {
@@ -339,6 +395,15 @@ mod tests {
             heaps: 3,
             parked: 4,
             orphans: 5,
+            limits: Limits {
+                cpus: Bound { value: 3, source: Source::Affinity },
+                memory_max: Bound { value: 8 << 30, source: Source::CgroupV2 },
+                memory_high: Bound::NONE,
+                soft_limit: Bound { value: 7 << 30, source: Source::CgroupV2 },
+                soft_crossings: 6,
+                parked_limit: 16,
+                kept_limit: 1 << 19,
+            },
             classes,
         }
     }
@@ -354,6 +419,8 @@ mod tests {
         let expected = "stratalloc-report 1|allocated 1048576|active 1572864|touched 1310720|dirty 3072|clean 7516192768|\
              mapped 7517506560|metadata 512|peak_active 2097152|peak_dirty 3145728|purged 9999999999|purges 12|\
              os_calls 34|large_live 2|large_bytes 524288|large_allocs 17|large_peak 6|large_peak_bytes 700000|heaps 3|parked 4|orphans 5|\
+             cpus 3|memory_max 8589934592|memory_high 0|soft_limit 7516192768|soft_crossings 6|parked_limit 16|\
+             kept_limit 524288|\
              rss_current 4194304|rss_peak 5242880|minor_faults 1500|major_faults 2|\
              class 16 1234 4096 1 1234567|class 160 0 409 1 0|end";
         assert_eq!(lines, expected.split('|').collect::<Vec<_>>());
@@ -416,6 +483,13 @@ mod tests {
             ("system calls", "34", "for memory"),
             ("resident", "4.0 MiB", "whole process; peak 5.0 MiB"),
             ("page faults", "1,500", "minor; 2 major"),
+            ("CPUs", "3", "by CPU affinity"),
+            ("memory max", "8.0 GiB", "by the cgroup's memory.max"),
+            ("memory high", "-", "none known"),
+            ("soft limit", "7.0 GiB", "7/8 of the cgroup's memory.max"),
+            ("crossings", "6", "of the soft limit, after all that was free had gone back"),
+            ("parked heaps", "16", "at most"),
+            ("kept spans", "512.0 KiB", "empty, for each heap at most"),
         ] {
             let line = format!("  {name:<13}{value:>12}  {note}\n");
             assert!(out.contains(&line), "{line}{out}");

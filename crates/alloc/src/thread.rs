@@ -8,7 +8,7 @@
 use core::ptr::null_mut;
 use stratalloc_core::allocator::Allocator;
 use stratalloc_core::heap::Heap;
-use stratalloc_os::{NATIVE, Native, thread_exit};
+use stratalloc_os::{NATIVE, Native, process, thread_exit};
 
 /// The process's allocator.
 pub(crate) static ALLOCATOR: Allocator<Native> = Allocator::new(NATIVE);
@@ -33,7 +33,44 @@ pub(crate) fn heap() -> *mut Heap {
 pub(crate) fn with_heap<T>(work: impl FnOnce(*mut Heap) -> T) -> Option<T> {
     let own = heap();
     // SAFETY: what the slot holds is a heap; a usable one is the calling thread's.
-    if unsafe { ALLOCATOR.is_usable(own) } { Some(work(own)) } else { with_new_heap(own, work) }
+    let result = if unsafe { ALLOCATOR.is_usable(own) } { Some(work(own)) } else { with_new_heap(own, work) };
+    outside();
+    result
+}
+
+/// Where a call that may have taken memory leaves the allocator: the soft limit has its turn. One load.
+#[inline]
+pub(crate) fn outside() {
+    if ALLOCATOR.is_soft_limit_due() {
+        at_soft_limit();
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn at_soft_limit() {
+    // An allocation that succeeds leaves `errno` alone, whatever the callback does.
+    // SAFETY: the calling thread's heap, or one that owns nothing; its work is done.
+    process::preserve_errno(|| unsafe { ALLOCATOR.at_soft_limit(heap()) });
+}
+
+/// Runs `work`, which allocates `size` bytes; where it is refused by the option `limit`, once more after what
+/// the calling thread and parked heaps do not use was given back.
+#[inline]
+pub(crate) fn within_limit(size: usize, work: impl Fn() -> *mut u8) -> *mut u8 {
+    let block = work();
+    if block.is_null() && may_try_again(size) { work() } else { block }
+}
+
+#[cold]
+#[inline(never)]
+fn may_try_again(size: usize) -> bool {
+    if size > ALLOCATOR.config.limit() {
+        return false;
+    }
+    // SAFETY: the calling thread's heap, or one that owns nothing.
+    unsafe { ALLOCATOR.trim_all(heap(), 0) };
+    true
 }
 
 #[cold]

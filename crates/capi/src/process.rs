@@ -4,7 +4,7 @@
 #![allow(non_camel_case_types, clippy::missing_safety_doc, reason = "the header's names and words")]
 
 use crate::errno;
-use core::ffi::{CStr, c_char, c_int};
+use core::ffi::{CStr, c_char, c_int, c_void};
 use core::fmt::{self, Write};
 use core::mem::offset_of;
 use core::ptr::copy_nonoverlapping;
@@ -189,6 +189,33 @@ pub unsafe extern "C" fn strat_option_set(name: *const c_char, value: *const c_c
     // SAFETY: the caller's strings.
     let (name, value) = unsafe { (CStr::from_ptr(name), CStr::from_ptr(value)) };
     if raw::set_option(name.to_bytes(), value.to_bytes()) { 0 } else { EINVAL }
+}
+
+/// Called beyond the soft limit with the bytes held, the limit, and the argument of strat_on_soft_limit.
+pub type strat_soft_limit_callback =
+    Option<unsafe extern "C" fn(held: usize, limit: usize, argument: *mut c_void)>;
+
+/// Sets what is called when the memory that the allocator holds (in use, and free but still resident) crosses the
+/// soft limit and giving back all that is free was not enough; NULL for nothing.
+///
+/// The soft limit is the option soft_limit, or follows the cgroup: memory.high, or seven eighths of memory.max.
+/// The callback runs on the thread whose allocation crossed the limit, before that allocation returns, outside all
+/// locks of the allocator: once for each excursion, again only after what is held fell below seven eighths of the
+/// limit. It may allocate, free and call all functions of this header; it is never entered twice at a time. The
+/// program may hold its own locks around an allocation: take none in it. It must not throw or longjmp out. errno is
+/// kept.
+///
+/// Compilers know malloc as a function that calls nothing of theirs: what the callback writes for its own source
+/// file to read must be volatile or atomic.
+///
+/// Waits while another thread is in the callback; afterwards the old one runs no more. Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn strat_on_soft_limit(callback: strat_soft_limit_callback, argument: *mut c_void) {
+    // SAFETY: the two callbacks differ in the name of the argument's pointer type; the caller's promise.
+    unsafe {
+        let callback = core::mem::transmute::<strat_soft_limit_callback, Option<raw::SoftLimitCallback>>(callback);
+        raw::on_soft_limit(callback, argument.cast());
+    }
 }
 
 /// Writes the value of an option in force, as strat_option_set takes it: at most `room - 1` bytes and a NUL.

@@ -7,6 +7,7 @@
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::heap::Heap;
+use crate::limits::Limits;
 use crate::node::Node;
 use crate::os::Os;
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -51,6 +52,8 @@ pub struct Allocator<O: Os> {
     pub(crate) counters: Counters,
     /// 1 while a purge thread runs.
     pub(crate) purger: AtomicU32,
+    /// What the process may use, and what follows.
+    pub(crate) limits: Limits,
     /// The options in force.
     pub config: Config,
     /// S3.
@@ -80,6 +83,7 @@ impl<O: Os> Allocator<O> {
                 slices: AtomicUsize::new(0),
             },
             purger: AtomicU32::new(0),
+            limits: Limits::new(),
             config: Config::new(),
             os,
         }

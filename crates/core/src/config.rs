@@ -12,7 +12,7 @@ pub struct Config {
     values: [AtomicU64; FIELDS],
 }
 
-const FIELDS: usize = 8;
+const FIELDS: usize = 10;
 const COUNT: usize = 0;
 const DIRTY_MIN: usize = 1;
 const DIRTY_PERCENT: usize = 2;
@@ -21,6 +21,8 @@ const PURGE_THREAD: usize = 4;
 const PARKED_HEAPS: usize = 5;
 const MISUSE: usize = 6;
 const LIMIT: usize = 7;
+const SOFT_LIMIT: usize = 8;
+const FOLLOW_CGROUP: usize = 9;
 
 const fn values(options: &Options) -> [u64; FIELDS] {
     let mut values = [0; FIELDS];
@@ -36,6 +38,8 @@ const fn values(options: &Options) -> [u64; FIELDS] {
         Misuse::Ignore => 2,
     };
     values[LIMIT] = options.limit as u64;
+    values[SOFT_LIMIT] = options.soft_limit as u64;
+    values[FOLLOW_CGROUP] = options.follow_cgroup as u64;
     values
 }
 
@@ -105,6 +109,16 @@ impl Config {
     /// Bytes that may be mapped for spans; 0: no limit.
     pub fn limit(&self) -> usize {
         self.get(LIMIT) as usize
+    }
+
+    /// Bytes in memory beyond which everything free is given back; 0: what the container's limits make.
+    pub fn soft_limit(&self) -> usize {
+        self.get(SOFT_LIMIT) as usize
+    }
+
+    /// Limits of the process's cgroup and CPU affinity are obeyed.
+    pub fn follow_cgroup(&self) -> bool {
+        self.get(FOLLOW_CGROUP) != 0
     }
 }
 

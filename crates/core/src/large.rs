@@ -105,9 +105,14 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let (start, node) = ((*span).start, (*span).node as usize);
             let old = (*span).slices as usize;
+            let mut beyond = false;
             let grown = if new > old {
-                self.with_pages(node, |pages| pages.take_at(&self.directory, start + old * SLICE, new - old))
-                    .unwrap_or(false)
+                self.with_pages(node, |pages| {
+                    let taken = pages.take_at(&self.directory, start + old * SLICE, new - old);
+                    beyond = taken && pages.figures.is_beyond();
+                    taken
+                })
+                .unwrap_or(false)
             } else {
                 true
             };
@@ -132,6 +137,9 @@ impl<O: Os> Allocator<O> {
                 .unwrap_or(false);
             if purge {
                 self.purge_excess(node, now);
+            }
+            if beyond {
+                self.look(true);
             }
             true
         }

@@ -64,6 +64,8 @@ pub mod heap;
 mod large;
 #[cfg(not(loom))]
 mod life;
+#[cfg(not(loom))]
+pub mod limits;
 pub mod lock;
 #[cfg(not(loom))]
 mod misuse;

@@ -84,7 +84,7 @@ impl<O: Os> Allocator<O> {
                 Some(stores) => stores.pool.parked_count,
                 None => return,
             };
-            let dissolve = parked >= self.config.parked_heaps();
+            let dissolve = parked >= self.parked_limit();
             if dissolve {
                 self.settle(heap, true);
             } else {
@@ -254,6 +254,7 @@ impl<O: Os> Allocator<O> {
     /// The process has this one thread; `own` is its heap.
     pub unsafe fn fork_child(&self, own: *mut Heap) {
         self.purger.store(0, Ordering::Relaxed);
+        self.limits.in_child(self.os.thread());
         let late = self.late.load(Ordering::Relaxed);
         let thread = self.os.thread();
         let (mut mine, mut torn) = (false, 0u64);

@@ -89,6 +89,11 @@ pub struct Options {
     pub misuse: Misuse,
     /// Bytes of span memory that may be mapped; 0 for no limit.
     pub limit: usize,
+    /// Bytes in memory beyond which everything free is given back and the callback is called; 0 for what the
+    /// container's limits make.
+    pub soft_limit: usize,
+    /// Soft limit and caches follow the limits of the process's cgroup and its CPU affinity.
+    pub follow_cgroup: bool,
 }
 
 impl Options {
@@ -105,6 +110,8 @@ impl Options {
             parked_heaps: 0,
             misuse: Misuse::Abort,
             limit: 0,
+            soft_limit: 0,
+            follow_cgroup: false,
         };
         let mut i = 0;
         while i < ROWS.len() {
@@ -210,7 +217,7 @@ impl Options {
     /// let mut text = String::new();
     /// Options::DEFAULT.with_limit(1 << 30).write_to(&mut text).unwrap();
     /// assert!(text.starts_with("show=0,report=,count=0,dirty_min=2M,"));
-    /// assert!(text.ends_with(",misuse=abort,limit=1G"));
+    /// assert!(text.ends_with(",limit=1G,soft_limit=0,follow_cgroup=1"));
     /// ```
     pub fn write_to(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         for (i, spec) in TABLE.iter().enumerate() {
@@ -261,6 +268,8 @@ impl Options {
             Key::ParkedHeaps => self.parked_heaps as u64,
             Key::Misuse => self.misuse as u64,
             Key::Limit => self.limit as u64,
+            Key::SoftLimit => self.soft_limit as u64,
+            Key::FollowCgroup => self.follow_cgroup as u64,
         }
     }
 
@@ -283,6 +292,8 @@ impl Options {
                 }
             }
             Key::Limit => self.limit = raw as usize,
+            Key::SoftLimit => self.soft_limit = raw as usize,
+            Key::FollowCgroup => self.follow_cgroup = raw != 0,
         }
     }
 
@@ -350,6 +361,17 @@ impl Options {
     /// With [`limit`](Self::limit), bytes; 0 for none. Panics above 256 TiB.
     pub const fn with_limit(self, bytes: usize) -> Self {
         self.with(Key::Limit, bytes as u64)
+    }
+
+    /// With [`soft_limit`](Self::soft_limit), bytes; 0 for what the container's limits make. Panics above
+    /// 256 TiB.
+    pub const fn with_soft_limit(self, bytes: usize) -> Self {
+        self.with(Key::SoftLimit, bytes as u64)
+    }
+
+    /// With [`follow_cgroup`](Self::follow_cgroup).
+    pub const fn with_follow_cgroup(self, follow: bool) -> Self {
+        self.with(Key::FollowCgroup, follow as u64)
     }
 }
 

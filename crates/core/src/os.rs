@@ -26,6 +26,78 @@ pub enum Moved {
     Refused,
 }
 
+/// Who set a bound of [`SystemLimits`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Source {
+    /// Nobody: there is no such bound, or it is not known.
+    #[default]
+    Nobody,
+    /// The CPU affinity of the calling thread.
+    Affinity,
+    /// A cgroup of version 1: `cpu.cfs_quota_us`, `memory.limit_in_bytes`, `memory.soft_limit_in_bytes`.
+    CgroupV1,
+    /// A cgroup of version 2: `cpu.max`, `memory.max`, `memory.high`.
+    CgroupV2,
+    /// An option of the allocator.
+    Option,
+}
+
+impl Source {
+    /// The source of that number (`self as u8`); `Nobody` for any other.
+    pub const fn from_number(number: u8) -> Source {
+        match number {
+            1 => Source::Affinity,
+            2 => Source::CgroupV1,
+            3 => Source::CgroupV2,
+            4 => Source::Option,
+            _ => Source::Nobody,
+        }
+    }
+}
+
+/// A bound and who set it. [`Bound::NONE`] where there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bound {
+    /// The number; `u64::MAX` for no bound.
+    pub value: u64,
+    /// Who set it.
+    pub source: Source,
+}
+
+impl Bound {
+    /// No bound.
+    pub const NONE: Bound = Bound { value: u64::MAX, source: Source::Nobody };
+
+    /// True unless it is [`NONE`](Self::NONE).
+    pub const fn is_some(&self) -> bool {
+        self.value != u64::MAX
+    }
+
+    /// The tighter of the two; of equals, this one.
+    #[must_use]
+    pub const fn min(self, other: Bound) -> Bound {
+        if other.value < self.value { other } else { self }
+    }
+}
+
+impl Default for Bound {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+/// What the system lets this process use, as [`Os::limits`] found it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SystemLimits {
+    /// CPUs at a time: the affinity, or a quota rounded up; at least 1 where known.
+    pub cpus: Bound,
+    /// Bytes of memory beyond which the system kills or refuses (`memory.max`).
+    pub memory_max: Bound,
+    /// Bytes of memory beyond which the system reclaims from the process (`memory.high`).
+    pub memory_high: Bound,
+}
+
 /// The operating system below the page heap.
 ///
 /// # Safety
@@ -83,6 +155,14 @@ pub unsafe trait Os: Sync + 'static {
     /// Number of NUMA nodes this process may run on, at least 1.
     fn nodes(&self) -> usize {
         1
+    }
+
+    /// What the process may use, read anew: its container's limits and its CPU affinity. What the
+    /// system does not tell is [`Bound::NONE`], and so is everything where it has no such limits.
+    ///
+    /// Some dozens of system calls (about 0.1 ms) and up to 8 KiB of stack: for slow paths, seldom.
+    fn limits(&self) -> SystemLimits {
+        SystemLimits::default()
     }
 
     /// True when the process has, or has had, a second thread; then a background thread changes

@@ -52,6 +52,11 @@ impl<O: Os> Allocator<O> {
                             stores.pages.figures.add_large((*span).size);
                         }
                     }
+                    let beyond = stores.pages.figures.is_beyond();
+                    drop(stores);
+                    if beyond {
+                        self.look(true);
+                    }
                     return span;
                 }
                 Take::NeedMeta => {
@@ -64,11 +69,12 @@ impl<O: Os> Allocator<O> {
                     let mapped = stores.pages.figures.mapped;
                     drop(stores);
                     if self.add_region(node, slices, align, mapped) {
+                        self.grown();
                         continue;
                     }
                     // Address space may be short: give free runs back whole and try once more.
                     tried += 1;
-                    if tried > 1 || !self.release_runs(node, 1) {
+                    if tried > 1 || !self.release_all_runs(node) {
                         return null_mut();
                     }
                 }
@@ -368,6 +374,16 @@ impl<O: Os> Allocator<O> {
             window += 1;
         }
         true
+    }
+
+    /// Unmaps the free runs of `node`, and where the option `limit` counts those of the others too, all of
+    /// them; true when any went.
+    fn release_all_runs(&self, node: usize) -> bool {
+        let mut any = self.release_runs(node, 1);
+        if self.config.limit() != 0 {
+            self.for_each_node(|index, _| any |= self.release_runs(index, 1));
+        }
+        any
     }
 
     /// Unmaps free runs of at least `least` slices; true when any went.

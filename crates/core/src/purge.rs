@@ -47,7 +47,9 @@ impl<O: Os> Allocator<O> {
             let peak = figures.recent_peak;
             (peak + peak * percent / 100).saturating_sub(figures.active)
         };
-        figures.dirty.saturating_sub(share.max(self.config.dirty_min() / SLICE))
+        let least = self.config.dirty_min() / SLICE;
+        let budget = figures.under_soft_limit(share.max(least), least);
+        figures.dirty.saturating_sub(budget)
     }
 
     fn expired(&self, pages: &PageHeap, now: u32) -> bool {
@@ -55,12 +57,13 @@ impl<O: Os> Allocator<O> {
         pages.oldest_stamp().is_some_and(|stamp| older(stamp, deadline))
     }
 
-    /// True when something should be purged.
+    /// True when something should be purged, or the soft limit is far again.
     pub(crate) fn purge_due(&self, pages: &mut PageHeap, now: u32) -> bool {
-        pages.figures.dirty > 0
-            && (self.excess(pages, now) > 0
-                || self.expired(pages, now)
-                || self.purger.load(Ordering::Relaxed) == 0 && self.wants_purger(pages))
+        pages.figures.is_back()
+            || pages.figures.dirty > 0
+                && (self.excess(pages, now) > 0
+                    || self.expired(pages, now)
+                    || self.purger.load(Ordering::Relaxed) == 0 && self.wants_purger(pages))
     }
 
     fn wants_purger(&self, pages: &PageHeap) -> bool {
@@ -85,7 +88,13 @@ impl<O: Os> Allocator<O> {
         }
         let purged =
             self.purge(node, now, self.os.thread(), |pages| self.excess(pages, now).next_multiple_of(TOGETHER));
-        let _ = self.with_pages(node, |pages| pages.figures.recent_purged += purged);
+        let back = self.with_pages(node, |pages| {
+            pages.figures.recent_purged += purged;
+            pages.figures.is_back()
+        });
+        if back.unwrap_or(false) || self.is_reading_due() {
+            self.look(false);
+        }
     }
 
     /// Purges runs of `node` until `excess` says 0 and nothing is expired. Returns the slices given
@@ -211,6 +220,9 @@ impl<O: Os> Allocator<O> {
         self.for_each_node(|index, _| {
             self.purge(index, now, self.os.thread(), |_| 0);
         });
+        if self.is_reading_due() {
+            self.look(false);
+        }
         if !dirty_left() {
             // Whoever frees from here on sees 0 and starts another thread; what was freed just
             // before is seen here.

@@ -39,6 +39,7 @@ impl<O: Os> Allocator<O> {
             out.orphans += stores.pool.orphan_count;
         });
         out.clean = out.mapped - out.active - out.dirty;
+        out.limits = self.effective_limits();
         out.heaps = self.counters.heaps.load(Ordering::Relaxed);
         out.os_calls = self.counters.os_calls.load(Ordering::Relaxed);
         out.purged = self.counters.purged.load(Ordering::Relaxed);

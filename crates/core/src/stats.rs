@@ -1,6 +1,7 @@
 //! What the allocator knows of itself: one consistent set of figures, none of which can be negative.
 
 use crate::class::CLASSES;
+use crate::os::Bound;
 
 /// Figures of one size class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,39 @@ pub struct ClassStats {
     pub spans: u64,
     /// Allocations served since start; counted only with the option `count=1`, else 0.
     pub allocs: u64,
+}
+
+/// What the process may use as far as it is known, and what follows from it. All but the options is unknown
+/// until the first 16 MiB are mapped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// CPUs at a time.
+    pub cpus: Bound,
+    /// Bytes of memory beyond which the system kills or refuses.
+    pub memory_max: Bound,
+    /// Bytes of memory beyond which the system reclaims.
+    pub memory_high: Bound,
+    /// Bytes held (`active + dirty`) beyond which all that is free is given back.
+    pub soft_limit: Bound,
+    /// How often that was not enough, so that the callback was called, if there is one.
+    pub soft_crossings: u64,
+    /// Heaps that may wait parked.
+    pub parked_limit: u64,
+    /// Bytes of empty spans that each heap may keep.
+    pub kept_limit: u64,
+}
+
+impl Limits {
+    /// Nothing known.
+    pub const NONE: Limits = Limits {
+        cpus: Bound::NONE,
+        memory_max: Bound::NONE,
+        memory_high: Bound::NONE,
+        soft_limit: Bound::NONE,
+        soft_crossings: 0,
+        parked_limit: 0,
+        kept_limit: 0,
+    };
 }
 
 /// All figures at one moment, in bytes unless the name says otherwise.
@@ -64,6 +98,8 @@ pub struct Snapshot {
     pub parked: u64,
     /// Orphaned spans, waiting for whoever needs their class.
     pub orphans: u64,
+    /// Limits in force.
+    pub limits: Limits,
     /// One entry for each size class, smallest first.
     pub classes: [ClassStats; CLASSES],
 }
@@ -91,6 +127,7 @@ impl Snapshot {
         heaps: 0,
         parked: 0,
         orphans: 0,
+        limits: Limits::NONE,
         classes: [ClassStats { block_size: 0, live: 0, capacity: 0, spans: 0, allocs: 0 }; CLASSES],
     };
 }

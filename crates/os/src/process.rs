@@ -75,6 +75,15 @@ pub unsafe fn env_var_in(envp: *const *const u8, name: &[u8]) -> Option<&'static
     }
 }
 
+/// Runs `call` and puts the calling thread's `errno` back, where there is one: for calls out of an
+/// allocator, which must not show in it.
+pub fn preserve_errno<R>(call: impl FnOnce() -> R) -> R {
+    #[cfg(unix)]
+    return crate::errno::preserve(call);
+    #[cfg(not(unix))]
+    return call();
+}
+
 /// The process's id.
 pub fn id() -> u32 {
     #[cfg(unix)]

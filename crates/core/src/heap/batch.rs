@@ -88,6 +88,12 @@ impl<O: Os> Allocator<O> {
         }
     }
 
+    /// Blocks of `size` bytes that a batch goes home with. Where heaps may keep little, its part of that.
+    fn batch_limit(&self, size: u32) -> u16 {
+        let bytes = (self.limits.kept() / SLOTS).min(BYTES as usize) as u32;
+        (bytes / size).clamp(1, BLOCKS) as u16
+    }
+
     /// The batch in `slot`.
     #[inline(always)]
     fn batch(heap: *mut Heap, slot: usize) -> *mut Batch {
@@ -132,7 +138,7 @@ impl<O: Os> Allocator<O> {
                     head: null_mut(),
                     tail: ((addr(block) - (*span).start) >> 4) as u32,
                     count: 0,
-                    limit: (BYTES / size).min(BLOCKS) as u16,
+                    limit: self.batch_limit(size),
                 };
                 (*heap).batches.open |= 1 << slot;
             } else if (*batch).head == block {

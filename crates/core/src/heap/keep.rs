@@ -5,12 +5,13 @@
 //! which hold most of the bytes, the countdown of a current span that is in use is the number of its
 //! blocks in use: the event comes no later than the moment it is empty. (It comes earlier when blocks
 //! were allocated meanwhile; then it is set again.) An empty span is kept while all that are kept hold
-//! at most [`KEPT`] bytes; beyond that, one that is still empty goes for it, or else itself.
+//! at most 512 KiB
+//! (less under a soft limit: [`crate::limits`]); beyond that, one that is still empty goes for it, or else itself.
 //!
 //! A kept span counts as kept until it is full or gone, whatever is allocated from it, and is looked at
 //! less and less often: a block that is allocated and freed over and over costs an event now and then.
 //!
-//! So an idle heap holds [`KEPT`] bytes in these classes, and one span in each class of smaller blocks.
+//! So an idle heap holds 512 KiB in these classes, and one span in each class of smaller blocks.
 
 use super::Heap;
 use crate::allocator::Allocator;
@@ -20,8 +21,6 @@ use crate::span::Span;
 
 /// Most blocks of a span whose use is tracked while it is current.
 const TRACKED: u32 = 8;
-/// Bytes of empty spans that a heap keeps.
-const KEPT: usize = 512 * 1024;
 /// Most frees between two looks at a kept span.
 const MAX_INTERVAL: u32 = 1024;
 
@@ -79,7 +78,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap.
         unsafe {
             for _ in 0..CLASSES {
-                if (*heap).kept + bytes <= KEPT {
+                if (*heap).kept + bytes <= self.limits.kept() {
                     return true;
                 }
                 (*heap).hand = ((*heap).hand + 1) % CLASSES as u8;
@@ -90,7 +89,7 @@ impl<O: Os> Allocator<O> {
                     self.file(heap, span, 0);
                 }
             }
-            (*heap).kept + bytes <= KEPT
+            (*heap).kept + bytes <= self.limits.kept()
         }
     }
 

@@ -19,6 +19,8 @@ pub(super) enum Key {
     ParkedHeaps,
     Misuse,
     Limit,
+    SoftLimit,
+    FollowCgroup,
 }
 
 /// What an option accepts.
@@ -146,7 +148,7 @@ const LIMIT_MAX: u64 = if usize::BITS > 48 { 1 << 48 } else { usize::MAX as u64 
 /// Every option, in the order in which they are printed.
 pub static TABLE: [Spec; ROWS.len()] = ROWS;
 
-pub(super) const ROWS: [Spec; 10] = [
+pub(super) const ROWS: [Spec; 12] = [
     Spec::new(
         Key::Show,
         "show",
@@ -216,6 +218,20 @@ pub(super) const ROWS: [Spec; 10] = [
         Kind::Size { max: LIMIT_MAX },
         0,
         "hard limit on memory mapped for blocks, beyond which allocations return null; 0 for none",
+    ),
+    Spec::new(
+        Key::SoftLimit,
+        "soft_limit",
+        Kind::Size { max: LIMIT_MAX },
+        0,
+        "memory held beyond which all that is free goes back and the callback is called; 0 follows the cgroup",
+    ),
+    Spec::new(
+        Key::FollowCgroup,
+        "follow_cgroup",
+        Kind::Flag,
+        1,
+        "soft limit, dirty budget and caches follow the cgroup's memory and CPU limits and the CPU affinity",
     ),
 ];
 

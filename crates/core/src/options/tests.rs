@@ -31,6 +31,7 @@ fn defaults_are_those_of_the_documentation() {
     assert_eq!((options.dirty_min, options.dirty_percent), (2 << 20, 12));
     assert_eq!((options.purge_delay, options.purge_thread), (500, true));
     assert_eq!((options.parked_heaps, options.misuse, options.limit), (16, Misuse::Abort, 0));
+    assert_eq!((options.soft_limit, options.follow_cgroup), (0, true));
     assert_eq!(clean(""), Options::DEFAULT);
 }
 
@@ -46,9 +47,11 @@ fn every_option_is_taken_from_a_list() {
         .with_purge_thread(false)
         .with_parked_heaps(4096)
         .with_misuse(Misuse::Ignore)
-        .with_limit(1 << 40);
+        .with_limit(1 << 40)
+        .with_soft_limit(3 << 20)
+        .with_follow_cgroup(false);
     let text = "show=1,report=/tmp/x.%p,count=1,dirty_min=64K,dirty_percent=0,purge_delay=3600000,\
-                purge_thread=0,parked_heaps=4096,misuse=ignore,limit=1T";
+                purge_thread=0,parked_heaps=4096,misuse=ignore,limit=1T,soft_limit=3M,follow_cgroup=0";
     assert_eq!(clean(text), expected);
 }
 
@@ -216,7 +219,7 @@ fn printing_names_every_option_in_table_order() {
     let names: Vec<&str> = text.split(',').map(|item| item.split_once('=').unwrap().0).collect();
     assert_eq!(names, TABLE.map(|spec| spec.name));
     let expected = "show=0,report=,count=0,dirty_min=2M,dirty_percent=12,purge_delay=500,purge_thread=1,\
-                    parked_heaps=16,misuse=abort,limit=0";
+                    parked_heaps=16,misuse=abort,limit=0,soft_limit=0,follow_cgroup=1";
     assert_eq!(text, expected);
     let odd = Options { report: ReportPath::new(b"a\xffb").unwrap(), ..Options::DEFAULT };
     assert!(odd.to_string().contains("report=a\u{fffd}b,"));
@@ -235,7 +238,7 @@ fn sizes_print_with_the_largest_suffix_that_loses_nothing() {
         (1 << 40, "1T"),
         (1 << 48, "256T"),
     ] {
-        assert!(Options::DEFAULT.with_limit(bytes).to_string().ends_with(&format!("limit={text}")));
+        assert!(Options::DEFAULT.with_limit(bytes).to_string().contains(&format!(",limit={text},")));
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Written under the node's lock.
 
+use crate::limits::Share;
+
 /// Figures of one page heap, in slices where not otherwise named.
 #[derive(Clone, Copy, Debug)]
 pub struct PageFigures {
@@ -35,6 +37,8 @@ pub struct PageFigures {
     pub large_peak: u64,
     /// Highest `large_bytes`.
     pub large_peak_bytes: usize,
+    /// Share of the soft limit.
+    pub share: Share,
 }
 
 impl PageFigures {
@@ -55,6 +59,7 @@ impl PageFigures {
         large_allocs: 0,
         large_peak: 0,
         large_peak_bytes: 0,
+        share: Share::NONE,
     };
 
     /// Halves the recent figures for each second since the last time. `now`: ms.

@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use stratalloc_core::allocator::Allocator;
-use stratalloc_core::os::{Moved, Os};
+use stratalloc_core::os::{Moved, Os, SystemLimits};
 use stratalloc_os::mock::Mock;
 
 /// The mock, with the rule about locks.
@@ -110,6 +110,11 @@ unsafe impl Os for Checked {
 
     fn nodes(&self) -> usize {
         self.mock.nodes()
+    }
+
+    fn limits(&self) -> SystemLimits {
+        self.check("limits");
+        self.mock.limits()
     }
 
     fn is_threaded(&self) -> bool {

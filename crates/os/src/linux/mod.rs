@@ -1,10 +1,11 @@
 //! Linux and Android: [`Linux`], the trait over raw system calls.
 //!
-//! `sys` makes the calls, `purger` starts the purge thread, `numa` asks for nodes, `host` serves
-//! `process`. Nothing here writes `errno` or reads libc's thread-local storage, so that the purge
+//! `sys` makes the calls, `purger` starts the purge thread, `numa` asks for nodes, `cgroup` for limits,
+//! `host` serves `process`. Nothing here writes `errno` or reads libc's thread-local storage, so that the purge
 //! thread may use all of it. The state is three words: the page size, the node count and the
 //! placement hint; each is an atomic that is right or recomputed, so all accesses are relaxed.
 
+mod cgroup;
 mod host;
 mod numa;
 mod purger;
@@ -19,7 +20,7 @@ pub use numa::detect_nodes;
 use crate::placement::{Pages, Placement};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use stratalloc_core::os::{Moved, Os};
+use stratalloc_core::os::{Moved, Os, SystemLimits};
 use stratalloc_core::sync::atomic::AtomicU32;
 
 /// Linux 3.17 or later, any libc. Newer kernels do more by themselves: 5.7 moves pages and keeps the
@@ -198,6 +199,11 @@ unsafe impl Os for Linux {
     #[inline]
     fn nodes(&self) -> usize {
         numa::known()
+    }
+
+    #[cold]
+    fn limits(&self) -> SystemLimits {
+        cgroup::limits()
     }
 
     /// What glibc 2.32 and later publish; false with other libcs.

@@ -148,6 +148,12 @@ pub(super) fn current_node() -> usize {
     node as usize
 }
 
+/// The CPUs that the calling thread may run on, a bit each; returns the bytes written.
+pub(super) fn affinity(mask: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: the kernel writes at most `len` bytes to the slice.
+    unsafe { call3(libc::SYS_sched_getaffinity, 0, mask.len(), mask.as_mut_ptr() as usize) }
+}
+
 /// Sets the signal mask and returns the old one.
 ///
 /// # Safety

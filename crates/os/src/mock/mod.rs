@@ -43,7 +43,7 @@ use std::cell::Cell;
 use std::string::String;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::vec::Vec;
-use stratalloc_core::os::{Moved, Os};
+use stratalloc_core::os::{Moved, Os, SystemLimits};
 use stratalloc_core::sync::atomic::AtomicU32;
 
 /// A function and its argument, as [`Os::spawn_purger`] took them.
@@ -71,6 +71,7 @@ struct State {
     limit: Option<usize>,
     purged: Vec<(usize, usize)>,
     remap: Option<Moved>,
+    limits: SystemLimits,
     purger: Option<Purger>,
     err: Vec<u8>,
 }
@@ -130,6 +131,11 @@ impl Mock {
         self.state().remap = Some(outcome);
     }
 
+    /// What [`Os::limits`] answers from now on; no limits at first.
+    pub fn set_limits(&self, limits: SystemLimits) {
+        self.state().limits = limits;
+    }
+
     /// Calls of that kind so far, failed ones too.
     pub fn count(&self, call: Call) -> u64 {
         self.0.plan.count(call)
@@ -137,10 +143,8 @@ impl Mock {
 
     /// Calls of all kinds that enter the kernel on a real system.
     pub fn system_calls(&self) -> u64 {
-        [Call::Map, Call::Unmap, Call::Purge, Call::Remap, Call::Wait, Call::Wake, Call::Yield, Call::Spawn]
-            .into_iter()
-            .map(|call| self.count(call))
-            .sum()
+        use Call::{Limits, Map, Purge, Remap, Spawn, Unmap, Wait, Wake, Yield};
+        [Map, Unmap, Purge, Remap, Wait, Wake, Yield, Spawn, Limits].into_iter().map(|call| self.count(call)).sum()
     }
 
     /// Bytes mapped now.
@@ -378,6 +382,10 @@ unsafe impl Os for Mock {
 
     fn nodes(&self) -> usize {
         self.0.nodes.load(SeqCst)
+    }
+
+    fn limits(&self) -> SystemLimits {
+        if self.0.plan.fails(Call::Limits) { SystemLimits::default() } else { self.state().limits }
     }
 
     fn is_threaded(&self) -> bool {

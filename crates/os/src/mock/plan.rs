@@ -25,10 +25,12 @@ pub enum Call {
     Spawn,
     /// [`Os::write_err`](stratalloc_core::os::Os::write_err); cannot fail.
     WriteErr,
+    /// [`Os::limits`](stratalloc_core::os::Os::limits); failing: nothing is known.
+    Limits,
 }
 
 /// Kinds of calls.
-const KINDS: usize = Call::WriteErr as usize + 1;
+const KINDS: usize = Call::Limits as usize + 1;
 
 /// Counts and faults of one kind. Call numbers start at 1; 0 in a plan means never.
 #[derive(Default)]
