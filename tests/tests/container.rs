@@ -79,7 +79,7 @@ fn the_containers_own_soft_limit_counts_where_it_is_tighter() {
         cgroup.set_memory_max(256 * MIB);
         cgroup.set_memory_high(100 * MIB);
         let program = c("container/soft_limit.c").build();
-        let (_, figures) = reported(on_library(program).args([100 << 10]).inside(&cgroup), "dirty_min=64M");
+        let (_, figures) = reported(on_library(program).args([100 << 10, 4096]).inside(&cgroup), "dirty_min=64M");
         assert_eq!((figures["memory_high"], figures["soft_limit"]), (100 * MIB, 100 * MIB));
     }
 }
@@ -125,9 +125,11 @@ fn parked_heaps_follow_the_cpu_quota() {
         let cpus = cpus.min(free["cpus"]);
         assert_eq!(figures["cpus"], cpus, "{hundredths} hundredths of a CPU");
         assert_eq!(figures["parked_limit"], 16.min(8 * cpus));
-        assert_eq!(figures["parked"], figures["parked_limit"], "24 heaps were left");
+        let (parked, limit) = (figures["parked"], figures["parked_limit"]);
+        // Threads that leave at the same time may be a few more.
+        assert!((limit..limit + 4).contains(&parked), "24 heaps were left, {parked} parked of {limit}");
         let (_, figures) = reported(run().inside(&cgroup), "follow_cgroup=0");
-        assert_eq!((figures["parked"], figures["cpus"]), (16, 0));
+        assert!((16..20).contains(&figures["parked"]) && figures["cpus"] == 0, "{figures:?}");
     }
 }
 
@@ -143,4 +145,17 @@ fn show_names_the_limits_and_where_they_come_from() {
     let file = ["memory.limit_in_bytes", "memory.max"][memory.version as usize - 1];
     assert!(text.contains(&format!("memory max       80.0 MiB  by the cgroup's {file}")), "{text}");
     assert!(text.contains(&format!("soft limit       70.0 MiB  7/8 of the cgroup's {file}")), "{text}");
+}
+
+#[test]
+fn in_a_cgroup_namespace_the_containers_limit_is_found() {
+    let Some(cgroup) = cgroup(Controller::Memory) else { return };
+    cgroup.set_memory_max(96 * MIB);
+    let folder = Folder::new("namespace");
+    let small = c("process/small_program.c").build();
+    let namespace = c("container/namespace.c").build();
+    let run = on_library(namespace).args([cgroup.version]).arg("memory").arg(folder.path()).arg(small);
+    let text = run.inside(&cgroup).env("STRATALLOC", "show").passes().err();
+    // At the helper's start, outside of the namespace, and at the program's start and end, inside.
+    assert_eq!(text.matches("soft limit       84.0 MiB  7/8 of the cgroup's memory").count(), 3, "{text}");
 }

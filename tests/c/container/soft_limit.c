@@ -1,7 +1,8 @@
 /* The callback of the soft limit: after everything free has gone back, once for each excursion, outside all
  * locks, with errno kept. Issue 4, line 6.
  *
- * Argument: the soft limit that must be in force, KiB; 0: none, nothing must be called. */
+ * Arguments: the soft limit that must be in force, KiB; 0: none, nothing must be called. Bytes to touch of each
+ * MiB: all, unless the kernel slows down who touches more than the limit (memory.high). */
 #include "check.h"
 #include "../../include/stratalloc.h"
 #include <malloc.h>
@@ -32,13 +33,15 @@ static void on_soft_limit(size_t held, size_t limit, void *given) {
     seen.depth--;
 }
 
-/* MiB blocks, all touched. */
+static size_t touched;
+
+/* MiB blocks. */
 static size_t grow(char **blocks, size_t from, size_t to) {
     for (size_t i = from; i < to; i++) {
         errno = 17;
         blocks[i] = malloc(MIB);
         CHECK(blocks[i] != NULL && errno == 17, "block %zu, errno %d", i, errno);
-        memset(blocks[i], 1, MIB);
+        memset(blocks[i], 1, touched);
     }
     return to;
 }
@@ -46,6 +49,7 @@ static size_t grow(char **blocks, size_t from, size_t to) {
 int main(int argc, char **argv) {
     static char *blocks[256];
     size_t limit = (size_t)number_arg(argc, argv, 1, 0) * KIB, mib = limit / MIB;
+    touched = (size_t)number_arg(argc, argv, 2, MIB);
     CHECK(strat_on_soft_limit != NULL, "strat_on_soft_limit is exported");
     strat_on_soft_limit(on_soft_limit, &argument);
     if (limit == 0) {
@@ -63,7 +67,7 @@ int main(int argc, char **argv) {
     CHECK(mallinfo2().keepcost > 0, "nothing was kept");
     CHECK(seen.calls == 0, "called at %zu MiB", mib - 6);
     char *odd = malloc(hide_size(3 * MIB + MIB / 2));
-    memset(odd, 1, 3 * MIB);
+    memset(odd, 1, touched);
     count = grow(blocks, count, mib + 8);
     CHECK(seen.calls == 1, "%zu calls in one excursion", seen.calls);
     CHECK(seen.limit == limit, "the limit is %zu, not %zu", seen.limit, limit);
