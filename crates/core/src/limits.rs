@@ -291,12 +291,10 @@ impl<O: Os> Allocator<O> {
         if !follows {
             self.limits.set_system(SystemLimits::default());
             self.limits.read_at.store(0, Ordering::Relaxed);
-        } else {
-            if now || self.is_reading_due() {
-                let time = self.os.now_ms();
-                self.limits.set_system(self.os.limits());
-                self.limits.read_at.store(time + 1, Ordering::Relaxed);
-            }
+        } else if now || self.is_reading_due() {
+            let time = self.os.now_ms();
+            self.limits.set_system(self.os.limits());
+            self.limits.read_at.store(time + 1, Ordering::Relaxed);
         }
         let soft = soft_limit(self.config.soft_limit(), follows, &self.limits.system());
         let bytes = if soft.is_some() { usize::try_from(soft.value).unwrap_or(usize::MAX).max(1) } else { 0 };
