@@ -99,7 +99,7 @@ fresh() { # a cgroup `job`, and `job/inner` with the controllers
 run() { # OPTIONS PROGRAM ARGS...: in job/inner on the library; its status
     options=$1
     shift
-    STRATALLOC=$options sh -c 'echo 0 >/sys/fs/cgroup/job/inner/cgroup.procs
+    STRATALLOC=$options timeout -s KILL 60 sh -c 'echo 0 >/sys/fs/cgroup/job/inner/cgroup.procs
         export LD_PRELOAD=/tests/libstratalloc.so STRATALLOC_EXPECT=/tests/libstratalloc.so
         exec "$@"' sh "$@" >/tmp/out 2>/tmp/err
     status=$?
@@ -173,7 +173,7 @@ INIT
 chmod +x "$root/init"
 (cd "$root" && find . | cpio --quiet -o -H newc | gzip -1) >"$work/initramfs"
 
-timeout 600 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 768 -nographic -no-reboot -nodefaults \
+timeout 240 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 768 -nographic -no-reboot -nodefaults \
     -serial stdio -kernel "$kernel" -initrd "$work/initramfs" \
     -append "console=ttyS0 quiet panic=-1" </dev/null | tr -d '\r' | sed -u 's/.*\(KERNEL \)/\1/' | tee "$work/log" |
     grep --line-buffered -aE '^(KERNEL|PASS|FAIL|END|     )' || true

@@ -22,7 +22,8 @@ pub const CASES: &[Case] = &[
             assert!(ended.status.success());
             let lines: Vec<&str> = ended.stderr.lines().collect();
             assert_eq!(lines[0], "stratalloc: options");
-            assert!(lines[1].starts_with("show=1,report=,") && lines[1].ends_with(",limit=1G"), "{}", lines[1]);
+            assert!(lines[1].starts_with("show=1,report=,") && lines[1].contains(",limit=1G,"), "{}", lines[1]);
+            assert_eq!(lines[2], "stratalloc: limits");
             assert_eq!(lines.iter().filter(|line| **line == "stratalloc: statistics").count(), 1);
             assert!(lines.iter().any(|line| line.starts_with("  allocated ")), "{}", ended.stderr);
         }),
