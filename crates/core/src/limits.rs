@@ -1,8 +1,8 @@
 //! What the process may use, and what follows from it: the soft limit, smaller caches.
 //!
-//! The system's limits ([`Os::limits`]) are read when the heap has grown to [`FIRST`] bytes mapped, never
+//! The system's limits ([`Os::limits`]) are read when 16 MiB are mapped, never
 //! before, so that small programs make no call for them; and again where memory is mapped or purged and the
-//! last reading is older than [`FRESH_MS`], since limits change while a process runs.
+//! last reading is older than two seconds, since limits change while a process runs.
 //!
 //! **The soft limit** is the option `soft_limit`, or the tighter of `memory.high` and seven eighths of
 //! `memory.max`. It is compared with what the allocator holds in memory: slices in spans and dirty ones. (A
@@ -17,7 +17,7 @@
 //!   └──────────────────── below seven eighths of the soft limit ◄───────────────────────────┘
 //! ```
 //!
-//! Near the limit at most half of what is left below it may be dirty, beyond it [`FLOOR`]; beyond it, dirty
+//! Near the limit at most half of what is left below it may be dirty, beyond it a sixty-fourth of it; there dirty
 //! memory is purged again at each sixteenth that use grows. Nothing is refused: that is the option `limit`.
 //!
 //! **Caches**: a heap waits parked for the next thread, 8 of them for each CPU; empty spans kept by all
