@@ -107,7 +107,8 @@ pub struct Run {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub who: Who,
-    /// Workloads by name or group (classic, scene, program), separated by commas [default: all]
+    /// Workloads by name, by how names begin (live-*) or by group (classic, scene, program, growth), separated by
+    /// commas [default: all but growth]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub workloads: Vec<String>,
     /// Where all samples go; a file that is there is continued: only what is missing is measured

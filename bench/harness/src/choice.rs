@@ -33,23 +33,31 @@ pub fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
     }
 }
 
-/// The workloads of these names and groups, in the order of the list; of no names, all. Without doubles.
-pub fn workloads(asked: &[String], all: &[Description]) -> Result<Vec<Description>, String> {
+/// The workloads of these names and groups, in the order of the list, without doubles. A word that ends with `*` stands
+/// for all names that begin like it. Of no words, all but the group `growth`, which is no kind of program;
+/// in a smoke run that too.
+pub fn workloads(asked: &[String], all: &[Description], smoke: bool) -> Result<Vec<Description>, String> {
     let group = |word: &str| match word {
         "classic" | "classics" => Some(Group::Classic),
         "scene" | "scenes" => Some(Group::Scene),
         "program" | "programs" => Some(Group::Program),
+        "growth" => Some(Group::Growth),
         _ => None,
     };
+    let names = |word: &str, workload: &Description| match word.strip_suffix('*') {
+        Some(start) => workload.name.starts_with(start),
+        None => workload.name == word,
+    };
     let mut known: Vec<&str> = all.iter().map(|workload| workload.name.as_str()).collect();
-    known.extend(["classic", "scene", "program"]);
+    known.extend(["classic", "scene", "program", "growth"]);
     for word in asked {
-        if group(word).is_none() && !all.iter().any(|workload| workload.name == *word) {
+        if group(word).is_none() && !all.iter().any(|workload| names(word, workload)) {
             return Err(unknown("workload", word, &known));
         }
     }
     let wanted = |workload: &&Description| {
-        asked.is_empty() || asked.iter().any(|word| *word == workload.name || group(word) == Some(workload.group))
+        let of = |word: &String| names(word, workload) || group(word) == Some(workload.group);
+        if asked.is_empty() { smoke || workload.group != Group::Growth } else { asked.iter().any(of) }
     };
     Ok(all.iter().filter(wanted).cloned().collect())
 }
@@ -122,6 +130,7 @@ mod tests {
             threads: 1,
             scales_with_threads: false,
             latency: false,
+            memory: None,
             program: None,
         }
     }
@@ -137,20 +146,24 @@ mod tests {
             description("larson", Group::Classic),
             description("web-server", Group::Scene),
             description("redis", Group::Program),
+            description("live-8g", Group::Growth),
+            description("live-16g", Group::Growth),
         ];
         let names = |asked: &[&str]| {
             let asked: Vec<String> = asked.iter().map(|&word| word.to_owned()).collect();
-            workloads(&asked, &all).map(|found| found.into_iter().map(|w| w.name).collect::<Vec<_>>())
+            workloads(&asked, &all, false).map(|found| found.into_iter().map(|w| w.name).collect::<Vec<_>>())
         };
+        assert_eq!(workloads(&[], &all, true).unwrap().len(), 5);
+        assert_eq!(names(&["growth"]).unwrap(), ["live-8g", "live-16g"]);
+        assert_eq!(names(&["live-1*", "la*"]).unwrap(), ["larson", "live-16g"]);
+        assert_eq!(names(&["dead-*"]).unwrap_err().split(';').next(), Some("unknown workload 'dead-*'"));
         assert_eq!(names(&[]).unwrap(), ["larson", "web-server", "redis"]);
         assert_eq!(names(&["redis", "larson", "classic"]).unwrap(), ["larson", "redis"]);
         assert_eq!(names(&["scenes"]).unwrap(), ["web-server"]);
         assert_eq!(names(&["larsen"]).unwrap_err(), "unknown workload 'larsen'; did you mean larson?");
-        assert!(
-            names(&["zzzzzzzz"])
-                .unwrap_err()
-                .ends_with("there are: larson, web-server, redis, classic, scene, program")
-        );
+        assert!(names(&["zzzzzzzz"]).unwrap_err().ends_with(
+            "there are: larson, web-server, redis, live-8g, live-16g, classic, scene, program, growth"
+        ));
     }
 
     #[test]

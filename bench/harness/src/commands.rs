@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use stratalloc_bench_protocol::Group;
+
 use crate::arguments::{Arguments, Build, Faces, Instructions, Run, Task, Where, Who};
 use crate::build::{QUICK, RELEASE};
 use crate::choice::{self, Chosen};
@@ -88,7 +90,8 @@ fn list(places: &Where) -> Result<bool, String> {
     for workload in prepare::workloads(&prepared.any_binary()?)? {
         if group != Some(workload.group) {
             group = Some(workload.group);
-            println!("{}:", format!("{:?}s", workload.group).to_lowercase());
+            let plural = if workload.group == Group::Growth { "" } else { "s" };
+            println!("{}:", format!("{:?}{plural}", workload.group).to_lowercase());
         }
         let missing = workload.program.and_then(|program| program.missing);
         println!("  {:<20} {}", workload.name, workload.models);
@@ -154,7 +157,8 @@ fn run(options: Run) -> Result<bool, String> {
     let out = out_file(&options, &folders.target)?;
     let existing = session::open(out.as_deref(), options.resume.is_some(), &plan)?;
     let prepared = prepare(&options.places, chosen, profile)?;
-    let workloads = choice::workloads(&options.workloads, &prepare::workloads(&prepared.any_binary()?)?)?;
+    let workloads =
+        choice::workloads(&options.workloads, &prepare::workloads(&prepared.any_binary()?)?, options.smoke)?;
     let timeout = Duration::from_secs_f64(options.timeout);
     let mut session = Session::new(existing, out, plan, prepared, workloads, &options.again, timeout)?;
     interrupt::watch();

@@ -4,6 +4,8 @@ use std::fs;
 use std::process::Command;
 use std::time::SystemTime;
 
+use stratalloc_bench_protocol::Description;
+
 use crate::counters;
 use crate::store::Machine;
 
@@ -56,6 +58,20 @@ fn memory() -> Option<u64> {
     field("/proc/meminfo", "MemTotal")?.split_whitespace().next()?.parse().ok()
 }
 
+/// Why a workload cannot run now for want of memory; `None` where it can.
+pub fn lacks_memory(workload: &Description, scale: f64) -> Option<String> {
+    let free = field("/proc/meminfo", "MemAvailable")?.split_whitespace().next()?.parse().ok()?;
+    short_of_memory(workload, scale, free)
+}
+
+/// The same with so much free memory, KiB.
+fn short_of_memory(workload: &Description, scale: f64, free: u64) -> Option<String> {
+    let wanted = (workload.memory? as f64 * scale.min(1.0) / 1024.0) as u64;
+    let mib = |kib: u64| kib / 1024;
+    (wanted > free)
+        .then(|| format!("it wants {} MiB of free memory, and this machine has {} MiB", mib(wanted), mib(free)))
+}
+
 /// The chosen word of `always [madvise] never`.
 fn bracketed(text: &str) -> Option<String> {
     let (_, rest) = text.split_once('[')?;
@@ -88,6 +104,21 @@ mod tests {
     fn the_setting_of_huge_pages_is_the_bracketed_word() {
         assert_eq!(bracketed("always [madvise] never").as_deref(), Some("madvise"));
         assert_eq!(bracketed("always"), None);
+    }
+
+    #[test]
+    fn a_heap_without_room_is_named_with_what_it_wants() {
+        let mut workload: Description = serde_json::from_str(
+            r#"{"name":"live-8g","group":"growth","models":"","source":"","sensitive_to":"","threads":1,
+                "scales_with_threads":false,"latency":false,"program":null}"#,
+        )
+        .unwrap();
+        assert_eq!(short_of_memory(&workload, 1.0, 0), None);
+        workload.memory = Some(12 << 30);
+        let said = short_of_memory(&workload, 2.0, 1 << 20).unwrap();
+        assert!(said.contains("12288 MiB") && said.contains("1024 MiB"), "{said}");
+        assert_eq!(short_of_memory(&workload, 0.05, 1 << 20), None);
+        assert_eq!(short_of_memory(&workload, 1.0, 13 << 20), None);
     }
 
     #[test]

@@ -115,6 +115,7 @@ mod tests {
             threads: 1,
             scales_with_threads: scales,
             latency,
+            memory: None,
             program: None,
         }
     }

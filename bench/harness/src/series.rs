@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use stratalloc_bench_protocol::{Buckets, Latency};
 
-use crate::stats::{Spread, spread};
+use crate::stats::{Spread, median, spread};
 use crate::store::{Face, Kind, Results, Sample};
 
 /// The tail of one kind of call, nanoseconds.
@@ -107,6 +107,27 @@ pub fn scaling(results: &Results, face: Face) -> Vec<ScalingOf> {
         ScalingOf { workload, contender, points: points.collect() }
     };
     cells(results, face, Kind::Scaling).into_iter().map(gather).collect()
+}
+
+/// The figures that a workload reports by itself, as (workload, figure, the median of each contender of the face): in
+/// the document's order.
+pub fn own_figures(results: &Results, face: Face) -> Vec<(String, String, Vec<Option<f64>>)> {
+    let names: Vec<&str> =
+        results.contenders.iter().filter(|record| record.face == face).map(|record| &*record.name).collect();
+    let mut rows: Vec<(String, String, Vec<Vec<f64>>)> = Vec::new();
+    for (workload, contender, samples) in cells(results, face, Kind::Throughput) {
+        let Some(column) = names.iter().position(|name| *name == contender) else { continue };
+        for (figure, value) in samples.iter().filter_map(|s| s.counted()).flat_map(|outcome| &outcome.extra) {
+            let known = rows.iter().position(|(of, name, _)| *of == workload && name == figure);
+            let place = known.unwrap_or_else(|| {
+                rows.push((workload.clone(), figure.clone(), vec![Vec::new(); names.len()]));
+                rows.len() - 1
+            });
+            rows[place].2[column].push(*value);
+        }
+    }
+    let medians = |columns: Vec<Vec<f64>>| columns.iter().map(|values| median(values)).collect();
+    rows.into_iter().map(|(workload, figure, columns)| (workload, figure, medians(columns))).collect()
 }
 
 /// Instructions of a `malloc` and its `free`: block size, contender, count; sizes ascending, contenders in the

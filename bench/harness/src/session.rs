@@ -105,7 +105,7 @@ impl Session {
 
     /// Runs what is missing.
     pub fn run(&mut self) -> Result<Ended, StoreError> {
-        let workloads = self.measurable();
+        let (workloads, left_out) = self.measurable();
         let ready: HashMap<(String, Face), usize> = (0..self.prepared.chosen.len())
             .filter(|&place| self.prepared.ready[place].is_ok())
             .map(|place| (identity(&self.prepared.chosen[place]), place))
@@ -116,9 +116,8 @@ impl Session {
         for (record, failure) in self.results.contenders.iter().filter_map(|r| Some((r, r.failure.as_ref()?))) {
             progress.note(&format!("{} ({}) takes no part: {failure}", record.name, record.face));
         }
-        for workload in self.workloads.iter().filter(|w| !workloads.contains(w)) {
-            let missing = workload.program.as_ref().and_then(|program| program.missing.clone());
-            progress.note(&format!("{} is left out: {}", workload.name, missing.unwrap_or_default()));
+        for (workload, reason) in &left_out {
+            progress.note(&format!("{} is left out: {reason}", workload.name));
         }
         if !self.results.machine.counters {
             progress.note("this machine gives no hardware counters: samples are without them");
@@ -137,10 +136,18 @@ impl Session {
         Ok(Ended::Complete)
     }
 
-    /// The chosen workloads without programs that are not installed.
-    fn measurable(&self) -> Vec<Description> {
-        let here = |w: &&Description| w.program.as_ref().is_none_or(|program| program.missing.is_none());
-        self.workloads.iter().filter(here).cloned().collect()
+    /// The chosen workloads without programs that are not installed and heaps for which there is no memory now.
+    /// The others come with the reason.
+    fn measurable(&self) -> (Vec<Description>, Vec<(Description, String)>) {
+        let (mut here, mut left_out) = (Vec::new(), Vec::new());
+        for workload in &self.workloads {
+            let missing = workload.program.as_ref().and_then(|program| program.missing.clone());
+            match missing.or_else(|| machine::lacks_memory(workload, self.plan.scale)) {
+                None => here.push(workload.clone()),
+                Some(reason) => left_out.push((workload.clone(), reason)),
+            }
+        }
+        (here, left_out)
     }
 
     /// Runs a block; says whether it was interrupted.

@@ -27,6 +27,7 @@ pub fn tables(results: &Results) -> String {
             text += &ratios(matrix);
         }
         text += &against_each(&matrices, face);
+        text += &own_figures(results, face);
         text += &latencies(results, face);
         text += &scaling(results, face);
         text += &instructions(results, face);
@@ -251,6 +252,24 @@ pub fn instructions(results: &Results, face: Face) -> String {
         body.add_row(line);
     }
     format!("\ninstructions of a malloc and its free, with the loop around them\n{body}\n")
+}
+
+/// What workloads report by themselves.
+fn own_figures(results: &Results, face: Face) -> String {
+    let rows = series::own_figures(results, face);
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut head = vec!["workload".to_owned(), "figure, lower is better".to_owned()];
+    head.extend(results.contenders.iter().filter(|record| record.face == face).map(|record| record.name.clone()));
+    let mut body = table(head);
+    second_left(&mut body);
+    for (workload, figure, values) in rows {
+        let mut line = vec![workload, figure];
+        line.extend(values.into_iter().map(|value| dash(value.map(|value| format!("{value:.2}")))));
+        body.add_row(line);
+    }
+    format!("\nfigures of the workloads' own (medians)\n{body}\n")
 }
 
 /// Failures, disturbance, lagging versions, notes.

@@ -38,6 +38,9 @@ pub struct Description {
     pub scales_with_threads: bool,
     /// Whether the tail of its calls' latency is worth a table.
     pub latency: bool,
+    /// Bytes of free memory that it wants at scale 1 and above; `None` where that is no question.
+    #[serde(default)]
+    pub memory: Option<u64>,
     /// For a real program: what Debian calls the package, and whether the program is here.
     pub program: Option<ProgramState>,
 }
@@ -52,6 +55,8 @@ pub enum Group {
     Scene,
     /// Real programs under preload.
     Program,
+    /// How costs change as work grows. Run where asked for: a series is one question and would weigh as many.
+    Growth,
 }
 
 /// Whether a real program can be measured on this machine.

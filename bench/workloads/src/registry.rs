@@ -101,6 +101,7 @@ impl Workload {
             threads: self.threads.default_number(),
             scales_with_threads: self.threads.scales(),
             latency: self.latency,
+            memory: scenes::memory(self.name),
             program: None,
         }
     }
@@ -140,6 +141,7 @@ impl Program {
             threads: self.threads,
             scales_with_threads: false,
             latency: false,
+            memory: None,
             program: Some(ProgramState { package: self.package.to_owned(), missing: (self.missing)() }),
         }
     }

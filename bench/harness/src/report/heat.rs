@@ -55,6 +55,7 @@ pub fn group_words(group: Group) -> &'static str {
         Group::Classic => "Classics: published allocator benchmarks",
         Group::Scene => "Scenes: models of a kind of application",
         Group::Program => "Real programs under preload",
+        Group::Growth => "Growth: the same work on more memory, or for longer",
     }
 }
 

@@ -20,7 +20,7 @@ const CONTENDERS: [(&str, &str, f64, f64); 11] = [
     ("glibc", "2.36", 1.60, 1.08),
 ];
 
-const WORKLOADS: [(&str, Group, f64, f64); 26] = [
+const WORKLOADS: [(&str, Group, f64, f64); 27] = [
     ("larson", Group::Classic, 0.6, 60.0),
     ("mstress", Group::Classic, 0.4, 90.0),
     ("xmalloc", Group::Classic, 0.9, 30.0),
@@ -47,6 +47,7 @@ const WORKLOADS: [(&str, Group, f64, f64); 26] = [
     ("redis", Group::Program, 4.0, 60.0),
     ("cpython", Group::Program, 5.0, 30.0),
     ("sqlite3", Group::Program, 3.0, 25.0),
+    ("long-churn", Group::Growth, 0.9, 55.0),
 ];
 
 /// How many of what to make up.
@@ -130,6 +131,7 @@ pub fn workload(name: &str, group: Group) -> Description {
         threads: 4,
         scales_with_threads: name == "larson" || name == "mstress",
         latency: name == "game" || name == "web-server",
+        memory: None,
         program: (group == Group::Program).then(|| ProgramState { package: name.to_owned(), missing: None }),
     }
 }
@@ -257,6 +259,12 @@ fn one_workload(
         if name.starts_with("live-") {
             outcome.extra.push(("ns per replacement".to_owned(), 40.0 * wall.sqrt() * 10.0));
             outcome.extra.push(("resident bytes per live byte at end".to_owned(), 1.0 + mib.ln() / 40.0));
+        }
+        if name == "long-churn" {
+            for tenth in 1..=10 {
+                let figure = 1.5 + mib / 100.0 + f64::from(tenth) / 100.0;
+                outcome.extra.push((format!("resident bytes per live byte, highest in tenth {tenth}"), figure));
+            }
         }
         if name == "game" {
             outcome.extra.push(("frames over 16 ms".to_owned(), f64::from(round / 4)));

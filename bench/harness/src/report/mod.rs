@@ -120,6 +120,7 @@ fn sections(field: &Field) -> Vec<Section> {
         ("latency", "latency", latency::latency(field)),
         ("threads", "threads", scaling::threads(field)),
         ("live", "live heap", scaling::live_heap(field)),
+        ("churn", "long run", scaling::long_run(field)),
         ("instructions", "instructions", fastpath::fast_paths(field)),
         ("workloads", "the workloads", workloads::workloads(field)),
     ];

@@ -1,11 +1,13 @@
-//! What changes with size: time of an operation by number of threads, and by the amount of live memory.
+//! What changes with size: time of an operation by number of threads, costs by the amount of live memory, and memory by
+//! the length of a run.
 
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
+use stratalloc_bench_protocol::Description;
 
 use super::figures::{count, counted, nanoseconds, ratio, tick};
-use super::plot::{Axis, Curve, SMALL, Ticks, plot};
+use super::plot::{Axis, Curve, SMALL, Ticks, WIDE, plot};
 use super::scale::{Scale, extent};
 use super::view::Field;
 use crate::series::{ScalingOf, scaling};
@@ -117,6 +119,59 @@ pub fn live_heap(field: &Field) -> Markup {
                 "price of large heaps: misses in caches and address translation, metadata, fragmentation."
             }
             div.multiples { @for plot in plots { (plot) } }
+        }
+    }
+}
+
+/// What a workload that compares the tenths of a long run calls its figures; the tenth's number follows.
+const TENTH: &str = "resident bytes per live byte, highest in tenth ";
+
+/// Memory per live byte over the tenths of a long run; nothing where none was measured.
+pub fn long_run(field: &Field) -> Markup {
+    let drawn = |workload: &Description| {
+        let tenths = |column| {
+            let figures = extras(field, &workload.name, column).into_iter();
+            let points: Vec<(f64, f64)> = figures
+                .filter_map(|(name, value)| Some((name.strip_prefix(TENTH)?.parse().ok()?, value)))
+                .collect();
+            (points.len() > 1).then_some((column, points))
+        };
+        let courses: Vec<(usize, Vec<(f64, f64)>)> = (0..field.entrants.len()).filter_map(tenths).collect();
+        let (first, last) = extent(courses.iter().flat_map(|(_, points)| points.iter().map(|point| point.0)))?;
+        let (_, high) = extent(courses.iter().flat_map(|(_, points)| points.iter().map(|point| point.1)))?;
+        let across = Scale::linear((first, last), WIDE.across());
+        // From 1, as no allocator needs less; not from the lowest, which would make any slope look steep.
+        let upward = Scale::linear((1.0, high.max(1.1) * 1.04), WIDE.upward());
+        let ticks = (first as u32..=last as u32).map(|tenth| (f64::from(tenth), tenth.to_string())).collect();
+        let across = Axis { scale: across, ticks };
+        let ticks = upward.ticks(5).into_iter().map(|value| (value, tick(value))).collect();
+        let upward = Axis { scale: upward, ticks };
+        let number = counted(courses.len(), "contender");
+        let curves = courses.into_iter().map(|(column, points)| {
+            let words = points.iter().map(|point| ratio(point.1));
+            let title = words.collect::<Vec<_>>().join(", ");
+            Curve { entrant: &field.entrants[column], points, title, marked: true }
+        });
+        let label = format!("{}: highest memory per live byte in each tenth of the run, {number}", workload.name);
+        Some(html! {
+            figure.card {
+                figcaption { (workload.name) " " small { "resident bytes per live byte, highest of each tenth" } }
+                (plot(WIDE, &label, (&across, "tenth of the run"), &upward, curves.collect()))
+            }
+        })
+    };
+    let plots: Vec<Markup> = field.workloads().into_iter().filter_map(drawn).collect();
+    if plots.is_empty() {
+        return html! {};
+    }
+    html! {
+        section id=(format!("{}-churn", field.face)) {
+            h2 { "Fragmentation in a long run" }
+            p.lede {
+                "Live bytes stay the same and each tenth goes through the same shifts of sizes, so a curve that "
+                "rises is memory that age costs. The first tenth is the one that starts with nothing."
+            }
+            div.halves { @for plot in plots { (plot) } }
         }
     }
 }

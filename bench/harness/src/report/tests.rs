@@ -119,7 +119,7 @@ fn a_full_report_names_everyone_and_everything() {
         assert!(described.contains(&workload.sensitive_to), "{} is not described", workload.name);
     }
     let sections =
-        ["overview", "standing", "table", "ratios", "time", "work", "latency", "threads", "live", "instructions"];
+        ["overview", "standing", "table", "ratios", "time", "work", "latency", "threads", "live", "churn", "instructions"];
     for section in sections {
         assert_eq!(texts(&page, &format!("#preload-{section} h2")).len(), 1, "no section {section}");
     }

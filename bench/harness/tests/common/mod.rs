@@ -94,6 +94,7 @@ pub fn description(name: &str) -> Description {
         threads: 1,
         scales_with_threads: false,
         latency: false,
+        memory: None,
         program: None,
     }
 }

@@ -6,7 +6,7 @@
 //! CPUs.
 
 mod alloc_test;
-mod block;
+pub(crate) mod block;
 mod cfrac;
 mod false_sharing;
 mod glibc;

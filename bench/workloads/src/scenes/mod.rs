@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! web_server  database (pages, row_cache)  database_churn  game  compiler (syntax, code)
-//! broker (executor)  crowd  live_heap      the workloads
+//! broker (executor)  crowd  live_heap  long_churn  the workloads
 //! shapes                                   sizes, blocks and maps that they share
 //! ```
 
@@ -16,6 +16,7 @@ mod database_churn;
 mod executor;
 mod game;
 mod live_heap;
+mod long_churn;
 mod pages;
 mod row_cache;
 mod shapes;
@@ -36,7 +37,14 @@ pub fn all() -> Vec<Workload> {
         crowd::WORKLOAD,
     ];
     all.extend(live_heap::WORKLOADS);
+    all.extend(live_heap::FURTHER);
+    all.push(long_churn::WORKLOAD);
     all
+}
+
+/// Bytes of free memory that a workload wants at scale 1; `None` where that is no question.
+pub fn memory(name: &str) -> Option<u64> {
+    live_heap::memory(name)
 }
 
 #[cfg(test)]
@@ -65,7 +73,7 @@ mod tests {
 
     #[test]
     fn extra_figures_are_numbers() {
-        for name in ["database-churn", "game", "live-1m"] {
+        for name in ["database-churn", "game", "live-1m", "live-4g", "long-churn"] {
             let workload = all().into_iter().find(|workload| workload.name == name).unwrap();
             let extra = outcome(&workload, 1).extra;
             assert!(
