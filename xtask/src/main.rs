@@ -9,6 +9,7 @@
 //! | `install` | installs library, headers, pkg-config and CMake files | one compilation |
 //! | `deb` | makes Debian packages of the same, by cargo-deb | one compilation |
 //! | `gate` | counts the fast paths' instructions and fails above the limits | seconds |
+//! | `scaling` | counts what threads share and fails above the limits | a minute |
 //! | `bench` | measures against other allocators: see `bench/` | as asked |
 
 // The tests run on the allocator.
@@ -26,6 +27,7 @@ mod gate;
 mod header;
 mod install;
 mod run;
+mod scaling;
 
 use clap::{Parser, Subcommand};
 use std::env;
@@ -90,6 +92,8 @@ enum Task {
         #[arg(long)]
         library: Option<PathBuf>,
     },
+    /// Count atomics, locks and cache lines that threads share, for 1 to 16 threads; fail above the limits
+    Scaling,
     /// Build the library and the measuring bench and run it: workloads, side by side with other allocators
     Bench {
         /// The bench's own: `cargo xtask bench --help`; after `cpp`, those of the bench of C++ containers
@@ -128,6 +132,7 @@ fn main() -> ExitCode {
         Task::Install { prefix, destdir, libdir } => install::task(prefix, destdir, libdir),
         Task::Deb => deb::task(),
         Task::Gate { library } => gate::task(library),
+        Task::Scaling => scaling::task(),
         Task::Bench { arguments } => bench::task(&arguments),
     };
     match outcome {

@@ -98,7 +98,7 @@ impl Directory {
         let mut index = slice_of(address);
         // One instruction where the compiler would take two: it does not fold an atomic load into an
         // addition.
-        #[cfg(all(target_arch = "x86_64", not(loom)))]
+        #[cfg(all(target_arch = "x86_64", not(loom), not(feature = "count-shared")))]
         // SAFETY: a relaxed atomic load of `windows[window]`, which is in bounds by the contract.
         unsafe {
             core::arch::asm!(
@@ -109,7 +109,7 @@ impl Directory {
                 options(pure, readonly, nostack),
             );
         }
-        #[cfg(any(not(target_arch = "x86_64"), loom))]
+        #[cfg(any(not(target_arch = "x86_64"), loom, feature = "count-shared"))]
         {
             // SAFETY: in bounds by the contract.
             index = index.wrapping_add(unsafe { self.windows.get_unchecked(window) }.load(Ordering::Relaxed));
@@ -143,7 +143,7 @@ impl Directory {
         let entry = unsafe { self.entry(address) };
         let span: *mut Span = ptr(addr(&raw const self.foreign_span).wrapping_add(entry));
         // One instruction less, as above.
-        #[cfg(all(target_arch = "x86_64", not(loom)))]
+        #[cfg(all(target_arch = "x86_64", not(loom), not(feature = "count-shared")))]
         // SAFETY: a relaxed atomic load of the descriptor's owner word, compared and branched on.
         unsafe {
             core::arch::asm!(
@@ -157,7 +157,7 @@ impl Directory {
                 options(readonly, nostack),
             );
         }
-        #[cfg(any(not(target_arch = "x86_64"), loom))]
+        #[cfg(any(not(target_arch = "x86_64"), loom, feature = "count-shared"))]
         // SAFETY: descriptors are readable for ever.
         if unsafe { (*span).owner() } != owner {
             return None;

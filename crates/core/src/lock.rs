@@ -19,6 +19,7 @@
 use crate::os::Os;
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use crate::sync::hint::spin_loop;
+use crate::sync::lock_asked;
 
 const ASLEEP: usize = 1;
 const FORKING: usize = 2;
@@ -66,7 +67,9 @@ impl Lock {
     #[inline]
     pub fn acquire<'a, O: Os>(&'a self, os: &'a O, thread: usize) -> Option<Guard<'a, O>> {
         // Acquire pairs with the Release in `release`.
-        let after = match self.word.compare_exchange(0, thread, Ordering::Acquire, Ordering::Relaxed) {
+        let taken = self.word.compare_exchange(0, thread, Ordering::Acquire, Ordering::Relaxed);
+        lock_asked(taken.is_ok());
+        let after = match taken {
             Ok(_) => 0,
             Err(_) => self.acquire_slow(os, thread)?,
         };

@@ -1,10 +1,18 @@
-//! The one place where atomics come from: `core`'s, or loom's when a model runs (`--cfg loom`).
+//! The one place where atomics come from: `core`'s, or loom's when a model runs (`--cfg loom`), or, with the
+//! feature `count-shared`, ones that count what they do (see [`count`]).
 //!
 //! Loom's atomics cannot be made in constants, so types that a model uses have a `new` of each kind.
 
-/// `core::sync::atomic`, or loom's.
+#[cfg(all(not(loom), feature = "count-shared"))]
+pub mod count;
+
+/// `core::sync::atomic`, or loom's, or those that count.
 pub mod atomic {
-    #[cfg(not(loom))]
+    #[cfg(all(not(loom), feature = "count-shared"))]
+    pub use super::count::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
+    #[cfg(all(not(loom), feature = "count-shared"))]
+    pub use core::sync::atomic::Ordering;
+    #[cfg(all(not(loom), not(feature = "count-shared")))]
     pub use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
     #[cfg(loom)]
     pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
@@ -16,4 +24,12 @@ pub mod hint {
     pub use core::hint::spin_loop;
     #[cfg(loom)]
     pub use loom::hint::spin_loop;
+}
+
+/// A lock was asked for. `at_once`: it was free. Nothing unless such things are counted.
+#[inline(always)]
+pub(crate) fn lock_asked(at_once: bool) {
+    #[cfg(all(not(loom), feature = "count-shared"))]
+    count::lock_asked(at_once);
+    let _ = at_once;
 }
