@@ -3,8 +3,11 @@
 
 mod common;
 
-use common::oracle::{Op, Oracle, THREADS};
+use common::Owned;
+use common::oracle::{Op, Oracle, THREADS, empty};
 use stratalloc_core::options::Options;
+use stratalloc_core::stats::Snapshot;
+use stratalloc_os::mock::Mock;
 
 const USER: usize = THREADS;
 
@@ -71,4 +74,31 @@ fn a_user_heap_gives_all_blocks_of_an_orphan_back() {
     let snapshot = oracle.snapshot();
     assert_eq!((snapshot.orphans, snapshot.active), (0, 0), "the last block takes the orphan along");
     oracle.finish();
+}
+
+/// Of a thousand threads that start at once, hundreds found that there was no metadata, and each mapped some; what was left
+/// of each chunk was touched as the next one came: up to 0.5 MB a thread. The chunk of who comes late goes back.
+#[test]
+fn metadata_mapped_by_two_threads_at_once_is_taken_once() {
+    let mock = Mock::new(4096);
+    let allocator = Owned::new(&mock);
+    let metadata = || {
+        let mut snapshot = Snapshot::EMPTY;
+        // SAFETY: the empty heap owns nothing.
+        unsafe { allocator.snapshot(empty(), &mut snapshot) };
+        snapshot.metadata
+    };
+    let mut inner = std::ptr::null_mut();
+    let before = loop {
+        let before = metadata();
+        // Another thread takes a heap while this one maps, if it does.
+        allocator.os.on_map(|| inner = allocator.adopt());
+        let outer = allocator.adopt();
+        assert!(!outer.is_null() && outer != inner);
+        if !inner.is_null() && metadata() != before && before != 0 {
+            break before;
+        }
+    };
+    // One chunk for both, and both heaps are in it.
+    assert_eq!(metadata() - before, 256 << 10);
 }
