@@ -44,11 +44,11 @@ const LOADS: &[Load] = &[
         threads: SERIES,
         per: Per::Operations,
         limits: &[
-            ("exchanges", 1.0),
+            ("exchanges", 2.1),
             ("fences", 0.1),
-            ("locks", 0.5),
+            ("locks", 1.05),
             ("transfers", 1.0),
-            ("overhead KiB", 1024.0),
+            ("overhead KiB", 800.0),
         ],
     },
     Load {
@@ -57,11 +57,11 @@ const LOADS: &[Load] = &[
         threads: SERIES,
         per: Per::Operations,
         limits: &[
-            ("exchanges", 26.0),
+            ("exchanges", 44.0),
             ("fences", 0.1),
-            ("locks", 13.0),
-            ("transfers", 15.0),
-            ("overhead KiB", 6000.0),
+            ("locks", 22.0),
+            ("transfers", 22.0),
+            ("overhead KiB", 4300.0),
         ],
     },
     Load {
@@ -69,7 +69,7 @@ const LOADS: &[Load] = &[
         about: "half of the threads allocate 16 to 512 bytes, the other half free them",
         threads: &[2, 4, 8, 16],
         per: Per::Operations,
-        limits: &[("exchanges", 300.0), ("fences", 60.0), ("locks", 1.0), ("transfers", 150.0)],
+        limits: &[("exchanges", 300.0), ("fences", 18.0), ("locks", 1.0), ("transfers", 100.0)],
     },
     Load {
         name: "starts",
@@ -83,7 +83,7 @@ const LOADS: &[Load] = &[
         about: "threads that replaced 48 blocks of 8 to 512 bytes and sleep; then free them and sleep",
         threads: &[1, 2, 4, 8, 16, 1000],
         per: Per::Memory,
-        limits: &[("overhead KiB", 160.0), ("drained KiB", 176.0)],
+        limits: &[("overhead KiB", 176.0), ("drained KiB", 192.0)],
     },
 ];
 

@@ -167,9 +167,12 @@ use stratalloc_core::sync::count::{Counts, counts};
 
 /// Nothing is counted.
 #[cfg(not(feature = "count-shared"))]
-type Counts = ();
+struct Counts;
+
 #[cfg(not(feature = "count-shared"))]
-fn counts() -> Counts {}
+fn counts() -> Counts {
+    Counts
+}
 
 /// Prints what was counted since `before`, and how many operations that were.
 fn tell(before: Counts, operations: usize) {
@@ -179,7 +182,7 @@ fn tell(before: Counts, operations: usize) {
         println!("exchanges {exchanges}\nfences {fences}\nlocks {locks}\nwaits {waits}\ntransfers {transfers}");
     }
     #[cfg(not(feature = "count-shared"))]
-    let () = before;
+    let Counts = before;
     println!("operations {operations}\nnanoseconds {}", NANOSECONDS.load(Ordering::Relaxed));
 }
 
