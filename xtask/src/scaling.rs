@@ -69,7 +69,7 @@ const LOADS: &[Load] = &[
         about: "half of the threads allocate 16 to 512 bytes, the other half free them",
         threads: &[2, 4, 8, 16],
         per: Per::Operations,
-        limits: &[("exchanges", 300.0), ("fences", 18.0), ("locks", 1.0), ("transfers", 100.0)],
+        limits: &[("exchanges", 300.0), ("fences", 30.0), ("locks", 1.0), ("transfers", 100.0)],
     },
     Load {
         name: "starts",
