@@ -118,8 +118,19 @@ fn a_full_report_names_everyone_and_everything() {
         assert!(rows.iter().any(|row| row.trim() == workload.name), "{} has no row", workload.name);
         assert!(described.contains(&workload.sensitive_to), "{} is not described", workload.name);
     }
-    let sections =
-        ["overview", "standing", "table", "ratios", "time", "work", "latency", "threads", "live", "churn", "instructions"];
+    let sections = [
+        "overview",
+        "standing",
+        "table",
+        "ratios",
+        "time",
+        "work",
+        "latency",
+        "threads",
+        "live",
+        "churn",
+        "instructions",
+    ];
     for section in sections {
         assert_eq!(texts(&page, &format!("#preload-{section} h2")).len(), 1, "no section {section}");
     }
