@@ -127,3 +127,10 @@ impl Default for Options {
         Self::new()
     }
 }
+
+/// The alignment of a chunk of such blocks: no block then lies in more cache lines than it must.
+pub(crate) fn chunk_align(block: Layout) -> usize {
+    // The largest power of two in the size, up to a line of most processors. An empty block has none.
+    let natural = 1 << block.size().trailing_zeros().min(6);
+    if block.size() == 0 { block.align() } else { block.align().max(natural) }
+}

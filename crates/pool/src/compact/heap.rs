@@ -275,8 +275,8 @@ impl<H, E, A: Source> CompactHeap<H, E, A> {
         build(self.space.items(spot, len as u32).cast(), 0, len, item);
         // SAFETY: the head's place in room that was made for the object.
         unsafe { self.space.head(spot).write(head) };
-        let (index, generation) = self.slots.next();
-        self.slots.take(spot.offset, Place { segment: spot.segment, len: len as u32 });
+        let place = Place { segment: spot.segment, len: len as u32 };
+        let (index, generation) = self.slots.take(spot.offset, place);
         self.space.take(spot, units, index);
         self.len += 1;
         self.peak = self.peak.max(self.len);
@@ -286,7 +286,11 @@ impl<H, E, A: Source> CompactHeap<H, E, A> {
     /// Where the object of a handle is, and how many items it has.
     #[inline]
     pub(super) fn find(&self, key: Key) -> Result<(Spot, u32), HandleError> {
-        let slot = if key.pool == self.number { self.slots.get(key) } else { None };
+        let slot = match key.pool == self.number {
+            // SAFETY: the handle is of this heap.
+            true => unsafe { self.slots.get(key) },
+            false => None,
+        };
         let slot = slot.ok_or_else(|| key.error(self.number))?;
         Ok((Spot { segment: slot.more.segment, offset: slot.position }, slot.more.len))
     }

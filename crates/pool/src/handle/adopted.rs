@@ -112,8 +112,21 @@ impl Adopted {
         None
     }
 
+    /// The handle of an entry.
+    ///
+    /// # Safety
+    /// The entry is in use.
+    #[inline(always)]
+    pub(crate) unsafe fn key_unchecked(&self, index: u32) -> Key {
+        debug_assert!(self.entries[index as usize].key.is_some(), "entry {index} is not in use");
+        // SAFETY: so it is in the table.
+        let entry = unsafe { self.entries.get_unchecked(index as usize) };
+        // SAFETY: an entry in use has a key.
+        unsafe { entry.key.unwrap_unchecked() }
+    }
+
     /// The handle of an entry in use.
-    pub(crate) fn key(&self, index: u32) -> Key {
+    fn key(&self, index: u32) -> Key {
         self.entries[index as usize].key.expect("an entry in use")
     }
 

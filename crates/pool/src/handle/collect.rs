@@ -70,7 +70,8 @@ impl<T: Trace, A: Source> HandlePool<T, A> {
         for position in 0..sweep.0.chunks.end() {
             if !matches!(sweep.0.chunks.owner(position), Owner::Vacant(_)) && !sweep.1.is_reached(position) {
                 dropped += 1;
-                sweep.0.drop_at(position);
+                // SAFETY: it has an owner, so it is live.
+                unsafe { sweep.0.drop_at(position) };
             }
         }
         dropped

@@ -1,6 +1,6 @@
 //! Walking over the objects of a [`HandlePool`], in the order they lie in memory.
 
-use super::chunks::{Chunks, Owner};
+use super::chunks::Walk;
 use super::id::Handle;
 use super::pool::HandlePool;
 use crate::source::{Global, Source};
@@ -8,50 +8,10 @@ use core::fmt;
 use core::iter::FusedIterator;
 use core::marker::PhantomData;
 
-/// Live positions by ascending address.
-struct Positions {
-    /// How many chunks have been entered, in order of address.
-    entered: usize,
-    /// The next position of the last of them.
-    position: u32,
-    /// One past its last that may be live.
-    stop: u32,
-    /// How many live ones are to come.
-    left: usize,
-}
-
-impl Positions {
-    fn of<T>(chunks: &Chunks<T>) -> Self {
-        Self { entered: 0, position: 0, stop: 0, left: chunks.live() }
-    }
-
-    #[inline]
-    fn next<T>(&mut self, chunks: &Chunks<T>) -> Option<(u32, Owner)> {
-        if self.left == 0 {
-            return None;
-        }
-        loop {
-            while self.position < self.stop {
-                let position = self.position;
-                self.position += 1;
-                let owner = chunks.owner(position);
-                if !matches!(owner, Owner::Vacant(_)) {
-                    self.left -= 1;
-                    return Some((position, owner));
-                }
-            }
-            // There is one more live at least, so one more chunk.
-            self.position = chunks.order()[self.entered] * chunks.step() as u32;
-            self.stop = chunks.end().min(self.position + chunks.step() as u32);
-            self.entered += 1;
-        }
-    }
-}
-
 /// Objects and their handles, in the order they lie in memory. From [`HandlePool::iter`].
 pub struct HandleIter<'a, T, A: Source = Global> {
     pool: &'a HandlePool<T, A>,
-    positions: Positions,
+    walk: Walk<'a, T>,
 }
 
 impl<'a, T, A: Source> Iterator for HandleIter<'a, T, A> {
@@ -59,14 +19,26 @@ impl<'a, T, A: Source> Iterator for HandleIter<'a, T, A> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let (position, owner) = self.positions.next(&self.pool.chunks)?;
-        // SAFETY: a live position holds an object, borrowed as the pool is.
-        let object = unsafe { self.pool.chunks.pointer(position).as_ref() };
-        Some((self.pool.handle(owner), object))
+        let (object, owner) = self.walk.next()?;
+        // SAFETY: the owner of a live object.
+        let handle = unsafe { self.pool.handle(owner) };
+        // SAFETY: a live object, borrowed as the pool is.
+        Some((handle, unsafe { object.as_ref() }))
+    }
+
+    #[inline]
+    fn fold<R, F: FnMut(R, Self::Item) -> R>(self, first: R, mut f: F) -> R {
+        let pool = self.pool;
+        self.walk.fold(first, |result, object, owner| {
+            // SAFETY: the owner of a live object.
+            let handle = unsafe { pool.handle(owner) };
+            // SAFETY: a live object, borrowed as the pool is.
+            f(result, (handle, unsafe { object.as_ref() }))
+        })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.positions.left, Some(self.positions.left))
+        (self.walk.left(), Some(self.walk.left()))
     }
 }
 
@@ -74,7 +46,7 @@ impl<'a, T, A: Source> Iterator for HandleIter<'a, T, A> {
 pub struct HandleIterMut<'a, T, A: Source = Global> {
     // Shared, so that objects that were handed out are not borrowed again through it.
     pool: &'a HandlePool<T, A>,
-    positions: Positions,
+    walk: Walk<'a, T>,
     marker: PhantomData<&'a mut T>,
 }
 
@@ -83,15 +55,27 @@ impl<'a, T, A: Source> Iterator for HandleIterMut<'a, T, A> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let (position, owner) = self.positions.next(&self.pool.chunks)?;
-        // SAFETY: a live position holds an object; the pool is borrowed alone, reaches its objects by raw
-        // pointers only, and each position comes once.
-        let object = unsafe { self.pool.chunks.pointer(position).as_mut() };
-        Some((self.pool.handle(owner), object))
+        let (mut object, owner) = self.walk.next()?;
+        // SAFETY: the owner of a live object.
+        let handle = unsafe { self.pool.handle(owner) };
+        // SAFETY: a live object; the pool is borrowed alone, reaches its objects by raw pointers only, and each
+        // comes once.
+        Some((handle, unsafe { object.as_mut() }))
+    }
+
+    #[inline]
+    fn fold<R, F: FnMut(R, Self::Item) -> R>(self, first: R, mut f: F) -> R {
+        let pool = self.pool;
+        self.walk.fold(first, |result, mut object, owner| {
+            // SAFETY: the owner of a live object.
+            let handle = unsafe { pool.handle(owner) };
+            // SAFETY: as in `next`.
+            f(result, (handle, unsafe { object.as_mut() }))
+        })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.positions.left, Some(self.positions.left))
+        (self.walk.left(), Some(self.walk.left()))
     }
 }
 
@@ -107,13 +91,13 @@ impl<T, A: Source> FusedIterator for HandleIterMut<'_, T, A> {}
 
 impl<T, A: Source> fmt::Debug for HandleIter<'_, T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HandleIter").field("left", &self.positions.left).finish_non_exhaustive()
+        f.debug_struct("HandleIter").field("left", &self.walk.left()).finish_non_exhaustive()
     }
 }
 
 impl<T, A: Source> fmt::Debug for HandleIterMut<'_, T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HandleIterMut").field("left", &self.positions.left).finish_non_exhaustive()
+        f.debug_struct("HandleIterMut").field("left", &self.walk.left()).finish_non_exhaustive()
     }
 }
 
@@ -130,7 +114,7 @@ impl<T, A: Source> HandlePool<T, A> {
     /// assert_eq!(pool.iter().map(|(_, number)| number).sum::<i32>(), 3);
     /// ```
     pub fn iter(&self) -> HandleIter<'_, T, A> {
-        HandleIter { positions: Positions::of(&self.chunks), pool: self }
+        HandleIter { walk: self.chunks.walk(), pool: self }
     }
 
     /// As [`iter`](HandlePool::iter), to be changed.
@@ -146,7 +130,7 @@ impl<T, A: Source> HandlePool<T, A> {
     /// assert_eq!(pool[handle], 2);
     /// ```
     pub fn iter_mut(&mut self) -> HandleIterMut<'_, T, A> {
-        HandleIterMut { positions: Positions::of(&self.chunks), pool: self, marker: PhantomData }
+        HandleIterMut { walk: self.chunks.walk(), pool: self, marker: PhantomData }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! pool  moves  iter  collect   what the program calls
+//!  ├ places     how slots and positions come together
 //!  ├ chunks     objects at positions, and who they belong to
 //!  ├ slots      where the objects of own handles are
 //!  ├ adopted    where those of handles from other pools are
@@ -15,6 +16,7 @@ mod collect;
 pub(crate) mod id;
 mod iter;
 mod moves;
+mod places;
 mod pool;
 pub(crate) mod slots;
 #[cfg(test)]

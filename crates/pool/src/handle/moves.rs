@@ -43,9 +43,13 @@ impl<T, A: Source> HandlePool<T, A> {
 
     /// As [`compact`](HandlePool::compact); room for `keep` more objects stays.
     pub(super) fn compact_keeping(&mut self, keep: usize) -> Compacted {
+        self.part();
         let Self { chunks, slots, adopted, .. } = self;
-        let moved = chunks.compact(|owner, position| match owner {
-            Owner::Slot(index) => slots.at(index).position = position,
+        let moved = chunks.compact(|owner, position, object| match owner {
+            Owner::Slot(index) => {
+                let slot = slots.at(index);
+                (slot.position, slot.more) = (position, object);
+            }
             Owner::Adopted(index) => adopted.set_position(index, position),
             Owner::Vacant(_) => unreachable!("only live objects move"),
         });
@@ -82,7 +86,8 @@ impl<T, A: Source> HandlePool<T, A> {
         let position = self.position(handle.key())?;
         other.room_for_one()?;
         other.room_for_adopted(1)?;
-        self.move_to(position, other);
+        // SAFETY: a handle's object is live.
+        unsafe { self.move_to(position, other) };
         Ok(())
     }
 
@@ -110,7 +115,8 @@ impl<T, A: Source> HandlePool<T, A> {
         other.room_for_adopted(count)?;
         for position in 0..self.chunks.end() {
             if !matches!(self.chunks.owner(position), Owner::Vacant(_)) {
-                self.move_to(position, other);
+                // SAFETY: it has an owner, so it is live.
+                unsafe { self.move_to(position, other) };
             }
         }
         Ok(count)
@@ -122,18 +128,21 @@ impl<T, A: Source> HandlePool<T, A> {
     }
 
     /// Moves a live object to a pool that has room for it and its handle.
-    fn move_to<B: Source>(&mut self, position: u32, other: &mut HandlePool<T, B>) {
+    ///
+    /// # Safety
+    /// The position is live.
+    unsafe fn move_to<B: Source>(&mut self, position: u32, other: &mut HandlePool<T, B>) {
         let owner = self.chunks.owner(position);
-        let handle = self.handle(owner);
-        let there = other.chunks.next();
+        // SAFETY: the owner of a live object.
+        let handle = unsafe { self.handle(owner) };
+        // The entry's number is written below, when it is known.
+        let (there, to) = other.claim_for_adopted();
         let entry = other.adopted.insert(handle.key(), there);
-        let claimed = other.chunks.claim(Owner::Adopted(entry));
-        debug_assert_eq!(claimed, there);
-        let (from, to) = (self.chunks.pointer(position), other.chunks.pointer(there));
+        // SAFETY: claimed just now.
+        unsafe { other.chunks.set_owner(there, Owner::Adopted(entry)) };
         // SAFETY: a live object, and a position of another pool that holds none.
-        unsafe { to.copy_from_nonoverlapping(from, 1) };
-        self.disown(owner);
-        self.chunks.vacate(position);
-        other.count_peak();
+        unsafe { to.copy_from_nonoverlapping(self.chunks.pointer(position), 1) };
+        // SAFETY: it is live.
+        unsafe { self.vacate(position) };
     }
 }

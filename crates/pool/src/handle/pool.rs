@@ -4,18 +4,24 @@
 //! [chunks](super::chunks)' business.
 //!
 //! Invariant: a slot in use, or an adopted entry, holds the position of a live object, whose owner word
-//! names it; and each live object has one.
+//! names it; and each live object has one. A slot holds the object's address too, so that following a handle is a
+//! look at its slot and no more.
+//! How slots and positions come together is that of [places](super::places).
 
 use super::adopted::Adopted;
-use super::chunks::{Chunks, Owner};
+use super::chunks::{Chunks, NUMBER, Owner};
 use super::id::{Handle, HandleError, Key, new_number};
-use super::slots::{MOST, Slots};
-use crate::options::{Growth, Options};
+use super::places::Place;
+use super::slots::{MOST, Slot, Slots};
+use crate::options::{Growth, Options, chunk_align};
 use crate::source::{Global, Source};
 use crate::{AcquireError, Pool, PoolError, PoolStats};
 use core::alloc::Layout;
 use core::fmt;
+use core::hint::unreachable_unchecked;
+use core::num::NonZeroU32;
 use core::ops::{Index, IndexMut};
+use core::ptr::NonNull;
 
 /// Bytes of a chunk, about.
 const CHUNK: usize = 16 << 10;
@@ -57,15 +63,21 @@ const MOST_STEP: usize = 4096;
 /// ```
 pub struct HandlePool<T, A: Source = Global> {
     pub(super) number: u64,
-    pub(super) slots: Slots<()>,
+    /// Each with the address of its object.
+    pub(super) slots: Slots<NonNull<T>>,
     pub(super) adopted: Adopted,
     pub(super) chunks: Chunks<T>,
     pub(super) source: A,
     pub(super) options: Options,
     limit: usize,
-    hits: u64,
+    /// Objects that came in.
+    pub(super) taken: u64,
     misses: u64,
-    peak: usize,
+    /// The first of the vacant slots that kept their positions; [`NUMBER`]: none. The next is in the position's
+    /// owner word.
+    pub(super) vacant: u32,
+    /// The most objects before the last time that positions went out of use.
+    pub(super) peak: usize,
 }
 
 // SAFETY: the pool owns its objects and memory, like a vector.
@@ -151,8 +163,7 @@ impl<T, A: Source> HandlePool<T, A> {
                 (1 << step.ilog2()).min(limit.next_power_of_two())
             }
         };
-        // A position has its object and its owner's word, and a chunk a little for their alignment.
-        let most = (isize::MAX as usize - block.align() - 8) / (block.size() + size_of::<u32>());
+        let most = (isize::MAX as usize - chunk_align(block)) / block.size().max(1);
         let most = most.min(MOST + 1);
         if step > most {
             return Err(PoolError::TooMany { asked: step, most });
@@ -165,8 +176,9 @@ impl<T, A: Source> HandlePool<T, A> {
             source,
             options,
             limit,
-            hits: 0,
+            taken: 0,
             misses: 0,
+            vacant: NUMBER,
             peak: 0,
         };
         if options.capacity > 0 {
@@ -194,27 +206,57 @@ impl<T, A: Source> HandlePool<T, A> {
     }
 
     /// Where the object of a handle is.
-    #[inline]
     pub(super) fn position(&self, key: Key) -> Result<u32, HandleError> {
-        if key.pool == self.number
-            && let Some(slot) = self.slots.get(key)
-        {
-            return Ok(slot.position);
+        match self.slot(key) {
+            Some(slot) => Ok(slot.position),
+            None => self.adopted.find(key).ok_or_else(|| key.error(self.number)),
         }
-        self.adopted.find(key).ok_or_else(|| key.error(self.number))
+    }
+
+    /// The slot of a handle that this pool made, if the object is there.
+    #[inline(always)]
+    fn slot(&self, key: Key) -> Option<&Slot<NonNull<T>>> {
+        if key.pool != self.number {
+            return None;
+        }
+        // SAFETY: no two pools have one number, so this pool made the handle.
+        unsafe { self.slots.get(key) }
+    }
+
+    /// The object of a handle.
+    #[inline(always)]
+    pub(super) fn object(&self, key: Key) -> Result<NonNull<T>, HandleError> {
+        match self.slot(key) {
+            Some(slot) => Ok(slot.more),
+            None => self.adopted_object(key.pool, key.index, key.generation),
+        }
+    }
+
+    /// Takes a key by its parts, so that it stays in registers where handles are followed.
+    #[cold]
+    #[inline(never)]
+    fn adopted_object(&self, pool: u64, index: u32, generation: NonZeroU32) -> Result<NonNull<T>, HandleError> {
+        let key = Key { pool, index, generation };
+        let position = self.adopted.find(key).ok_or_else(|| key.error(self.number))?;
+        Ok(self.chunks.pointer(position))
     }
 
     /// The handle of a live object.
-    #[inline]
-    pub(super) fn handle(&self, owner: Owner) -> Handle<T> {
+    ///
+    /// # Safety
+    /// `owner` is a live object's.
+    #[inline(always)]
+    pub(super) unsafe fn handle(&self, owner: Owner) -> Handle<T> {
         let key = match owner {
             Owner::Slot(index) => {
-                let (_, generation) = self.slots.look(index);
-                let generation = generation.expect("an object's slot is in use");
+                // SAFETY: a live object's slot is in use.
+                let generation = unsafe { self.slots.generation(index) };
                 Key { pool: self.number, index, generation }
             }
-            Owner::Adopted(index) => self.adopted.key(index),
-            Owner::Vacant(_) => unreachable!("a vacant position has no handle"),
+            // SAFETY: a live object's entry is in use.
+            Owner::Adopted(index) => unsafe { self.adopted.key_unchecked(index) },
+            // SAFETY: a live object has an owner.
+            Owner::Vacant(_) => unsafe { unreachable_unchecked() },
         };
         Handle::new(key.pool, key.index, key.generation)
     }
@@ -242,7 +284,7 @@ impl<T, A: Source> HandlePool<T, A> {
 
     /// Memory for `objects` in all, and for slots to name them.
     fn make_room(&mut self, objects: usize) -> Result<(), AcquireError> {
-        let more = objects.saturating_sub(self.len());
+        let more = objects.saturating_sub(self.len()).saturating_sub(self.chunks.kept());
         let count = objects.div_ceil(self.chunks.step());
         // SAFETY: all memory is from the pool's source.
         unsafe {
@@ -252,7 +294,6 @@ impl<T, A: Source> HandlePool<T, A> {
     }
 
     /// Room for one more object.
-    #[inline]
     pub(super) fn room_for_one(&mut self) -> Result<(), AcquireError> {
         if self.len() >= self.limit {
             return Err(AcquireError::Exhausted);
@@ -260,7 +301,6 @@ impl<T, A: Source> HandlePool<T, A> {
         // SAFETY: all memory is from the pool's source.
         unsafe { self.slots.reserve(&self.source, 1) }.ok_or(AcquireError::OutOfMemory)?;
         if self.chunks.has_room() {
-            self.hits += 1;
             return Ok(());
         }
         self.grow()?;
@@ -284,14 +324,25 @@ impl<T, A: Source> HandlePool<T, A> {
 
     /// Takes an object in; its handle. `O(1)`, amortised where the pool grows: a chunk, or more slots.
     ///
+    /// ```
+    /// let mut pool = stratalloc_pool::HandlePool::new();
+    /// let handle = pool.insert("here")?;
+    /// assert_eq!(pool[handle], "here");
+    /// # Ok::<(), stratalloc_pool::Refused<&str>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Refused`], with the object: `Exhausted` at the limit; `OutOfMemory` when the source refused.
     #[inline]
     pub fn insert(&mut self, object: T) -> Result<Handle<T>, Refused<T>> {
-        if let Err(error) = self.room_for_one() {
-            return Err(Refused { object, error });
+        match self.place() {
+            Ok(place) => {
+                // SAFETY: a place of ours that holds no object.
+                unsafe { place.object.write(object) };
+                Ok(place.handle)
+            }
+            Err(error) => Err(Refused { object, error }),
         }
-        Ok(self.insert_into_room(object))
     }
 
     /// As [`insert`](HandlePool::insert), with an object that knows its handle. When `construct` panics,
@@ -314,58 +365,57 @@ impl<T, A: Source> HandlePool<T, A> {
     /// As for [`insert`](HandlePool::insert); `construct` was not called.
     #[inline]
     pub fn insert_with(&mut self, construct: impl FnOnce(Handle<T>) -> T) -> Result<Handle<T>, AcquireError> {
-        /// Takes the slot back when there is no object for it: the handle was seen, and is stale then.
-        struct Unmade<'a>(&'a mut Slots<()>, u32);
-        impl Drop for Unmade<'_> {
+        /// Takes slot and place back when there is no object for them: the handle was seen, and is stale then.
+        struct Unmade<'a, T, A: Source>(&'a mut HandlePool<T, A>, Place<T>);
+        impl<T, A: Source> Drop for Unmade<'_, T, A> {
             fn drop(&mut self) {
-                self.0.give(self.1);
+                // SAFETY: slot and position were taken, and there is no object.
+                unsafe { self.0.vacate_own(self.1.handle.index, self.1.position) };
             }
         }
-        self.room_for_one()?;
-        let (_, generation) = self.slots.next();
-        let index = self.slots.take(self.chunks.next(), ());
-        let handle = Handle::new(self.number, index, generation);
-        let unmade = Unmade(&mut self.slots, index);
-        let object = construct(handle);
+        let place = self.place()?;
+        let unmade = Unmade(self, place);
+        let object = construct(place.handle);
         core::mem::forget(unmade);
-        self.chunks.put(Owner::Slot(index), object);
-        self.count_peak();
-        Ok(handle)
-    }
-
-    #[inline]
-    fn insert_into_room(&mut self, object: T) -> Handle<T> {
-        let (index, generation) = self.slots.next();
-        self.slots.take(self.chunks.next(), ());
-        self.chunks.put(Owner::Slot(index), object);
-        self.count_peak();
-        Handle::new(self.number, index, generation)
-    }
-
-    pub(super) fn count_peak(&mut self) {
-        self.peak = self.peak.max(self.len());
+        // SAFETY: a place of ours that holds no object.
+        unsafe { place.object.write(object) };
+        Ok(place.handle)
     }
 
     /// The object of a handle. `O(1)`; expected `O(1)` for one that came from another pool.
     ///
     /// # Errors
     /// `Stale`: it is gone. `Foreign`: the handle is another pool's.
-    #[inline]
+    ///
+    /// ```
+    /// let mut pool = stratalloc_pool::HandlePool::new();
+    /// let handle = pool.insert(17).unwrap();
+    /// assert_eq!(pool.get(handle), Ok(&17));
+    /// ```
+    #[inline(always)]
     pub fn get(&self, handle: Handle<T>) -> Result<&T, HandleError> {
-        let position = self.position(handle.key())?;
-        // SAFETY: a live position holds an object, borrowed as the pool is.
-        Ok(unsafe { self.chunks.pointer(position).as_ref() })
+        let object = self.object(handle.key())?;
+        // SAFETY: a live object, borrowed as the pool is.
+        Ok(unsafe { object.as_ref() })
     }
 
     /// As [`get`](HandlePool::get), to be changed.
     ///
     /// # Errors
     /// As for [`get`](HandlePool::get).
-    #[inline]
+    ///
+    /// ```
+    /// let mut pool = stratalloc_pool::HandlePool::new();
+    /// let handle = pool.insert(17).unwrap();
+    /// *pool.get_mut(handle)? += 1;
+    /// assert_eq!(pool[handle], 18);
+    /// # Ok::<(), stratalloc_pool::HandleError>(())
+    /// ```
+    #[inline(always)]
     pub fn get_mut(&mut self, handle: Handle<T>) -> Result<&mut T, HandleError> {
-        let position = self.position(handle.key())?;
-        // SAFETY: a live position holds an object, borrowed alone as the pool is.
-        Ok(unsafe { self.chunks.pointer(position).as_mut() })
+        let mut object = self.object(handle.key())?;
+        // SAFETY: a live object, borrowed alone as the pool is.
+        Ok(unsafe { object.as_mut() })
     }
 
     /// True when the handle's object is in this pool. `O(1)`.
@@ -376,31 +426,53 @@ impl<T, A: Source> HandlePool<T, A> {
 
     /// Takes an object out. `O(1)`.
     ///
+    /// ```
+    /// let mut pool = stratalloc_pool::HandlePool::new();
+    /// let handle = pool.insert("out").unwrap();
+    /// assert_eq!(pool.remove(handle), Ok("out"));
+    /// assert!(pool.remove(handle).is_err());
+    /// ```
+    ///
     /// # Errors
     /// As for [`get`](HandlePool::get).
     #[inline]
     pub fn remove(&mut self, handle: Handle<T>) -> Result<T, HandleError> {
-        let position = self.position(handle.key())?;
-        self.disown(self.chunks.owner(position));
-        self.chunks.vacate(position);
+        let key = handle.key();
+        let object = match self.slot(key) {
+            Some(&Slot { position, more: object, .. }) => {
+                // SAFETY: the slot is in use, and so is its position.
+                unsafe { self.vacate_own(key.index, position) };
+                object
+            }
+            None => self.remove_adopted(key.pool, key.index, key.generation)?,
+        };
         // SAFETY: it was live, and is ours alone now that its position is vacant.
-        Ok(unsafe { self.chunks.pointer(position).read() })
+        Ok(unsafe { object.read() })
     }
 
-    /// Forgets who an object belongs to: its handle is stale.
-    pub(super) fn disown(&mut self, owner: Owner) {
-        match owner {
-            Owner::Slot(index) => self.slots.give(index),
-            Owner::Adopted(index) => self.adopted.remove(index),
-            Owner::Vacant(_) => unreachable!("a vacant position has no owner"),
-        }
+    /// Makes the position of an adopted handle's object vacant.
+    #[cold]
+    #[inline(never)]
+    fn remove_adopted(
+        &mut self,
+        pool: u64,
+        index: u32,
+        generation: NonZeroU32,
+    ) -> Result<NonNull<T>, HandleError> {
+        let position = self.position(Key { pool, index, generation })?;
+        // SAFETY: an entry holds the position of a live object.
+        unsafe { self.vacate(position) };
+        Ok(self.chunks.pointer(position))
     }
 
     /// Drops the object at a live position, whose handle is stale before: a drop that panics leaves the
     /// pool as if it had not.
-    pub(super) fn drop_at(&mut self, position: u32) {
-        self.disown(self.chunks.owner(position));
-        self.chunks.vacate(position);
+    ///
+    /// # Safety
+    /// The position is live.
+    pub(super) unsafe fn drop_at(&mut self, position: u32) {
+        // SAFETY: it is live.
+        unsafe { self.vacate(position) };
         // SAFETY: it was live, and nobody else has it now that its position is vacant.
         unsafe { self.chunks.pointer(position).drop_in_place() };
     }
@@ -421,10 +493,12 @@ impl<T, A: Source> HandlePool<T, A> {
             if matches!(owner, Owner::Vacant(_)) {
                 continue;
             }
-            let handle = self.handle(owner);
+            // SAFETY: the owner of a live object.
+            let handle = unsafe { self.handle(owner) };
             // SAFETY: a live position holds an object, borrowed alone as the pool is.
             if !keep(handle, unsafe { self.chunks.pointer(position).as_mut() }) {
-                self.drop_at(position);
+                // SAFETY: live still: `keep` has no way into the pool.
+                unsafe { self.drop_at(position) };
             }
         }
     }
@@ -438,8 +512,13 @@ impl<T, A: Source> HandlePool<T, A> {
                 self.0.clear();
             }
         }
+        self.part();
         while let Some((position, owner)) = self.chunks.vacate_last() {
-            self.disown(owner);
+            match owner {
+                Owner::Slot(index) => self.slots.give(index),
+                Owner::Adopted(index) => self.adopted.remove(index),
+                Owner::Vacant(_) => unreachable!("position {position} is vacant"),
+            }
             let others = Others(self);
             // SAFETY: it was live, and nobody else has it now that its position is vacant.
             unsafe { others.0.chunks.pointer(position).drop_in_place() };
@@ -455,27 +534,13 @@ impl<T, A: Source> HandlePool<T, A> {
             capacity,
             live: self.len(),
             free: capacity - self.len(),
-            hits: self.hits,
+            hits: self.taken.saturating_sub(self.misses),
             misses: self.misses,
             waits: 0,
-            peak: self.peak,
+            peak: self.peak(),
             waste: bytes - capacity * size_of::<T>(),
             bytes,
         }
-    }
-
-    /// Checks the invariants; for tests.
-    #[cfg(test)]
-    pub(crate) fn check(&self) {
-        let mut live = 0;
-        for position in 0..self.chunks.end() {
-            let owner = self.chunks.owner(position);
-            if !matches!(owner, Owner::Vacant(_)) {
-                assert_eq!(self.position(self.handle(owner).key()), Ok(position));
-                live += 1;
-            }
-        }
-        assert_eq!(live, self.len());
     }
 }
 

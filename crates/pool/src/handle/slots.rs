@@ -16,10 +16,32 @@ pub(crate) const MOST: usize = (1 << 30) - 1;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot<L> {
     generation: u32,
-    /// In use: where the object is, as its pool counts. Vacant: the next vacant slot.
+    /// In use: where the object is, as its pool counts. Vacant: the next vacant slot, or what the pool keeps there.
     pub(crate) position: u32,
     /// More about where it is.
     pub(crate) more: L,
+}
+
+impl<L> Slot<L> {
+    /// Of a vacant slot: the generation of the next handle, which is that of the slot from now on.
+    #[inline(always)]
+    pub(crate) fn renew(&mut self) -> NonZeroU32 {
+        debug_assert_eq!(self.generation % 2, 0, "the slot is in use");
+        // An even number, so this adds 1.
+        let generation = NonZeroU32::MIN | self.generation;
+        self.generation = generation.get();
+        generation
+    }
+
+    /// Of a slot in use: its handle is stale from now on. False: the slot is never used again.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn expire(&mut self) -> bool {
+        debug_assert_eq!(self.generation % 2, 1, "the slot is vacant already");
+        // After the last generation comes 0: no handle's, and the slot is in no list.
+        self.generation = self.generation.wrapping_add(1);
+        self.generation != 0
+    }
 }
 
 /// All slots of a pool.
@@ -59,36 +81,61 @@ impl<L: Copy> Slots<L> {
         unsafe { self.slots.reserve(source, wanted) }
     }
 
-    /// Index and generation of the slot that [`take`](Slots::take) takes next.
+    /// Takes a slot, for which there is room, for an object at `position`; its index and generation.
     #[inline]
-    pub(crate) fn next(&self) -> (u32, NonZeroU32) {
-        let (index, generation) = match self.vacant {
-            NONE => (self.end(), 0),
-            vacant => (vacant, self.slots[vacant as usize].generation),
-        };
-        // An even number is not the largest.
-        (index, NonZeroU32::MIN.saturating_add(generation))
+    pub(crate) fn take(&mut self, position: u32, more: L) -> (u32, NonZeroU32) {
+        let index = self.take_vacant(position, more);
+        (index, self.slots[index as usize].renew())
     }
 
-    /// Takes a slot, for which there is room, for an object at `position`; its index.
-    #[inline]
-    pub(crate) fn take(&mut self, position: u32, more: L) -> u32 {
-        let (index, generation) = self.next();
-        let slot = Slot { generation: generation.get(), position, more };
-        if index == self.end() {
-            self.slots.push(slot);
-        } else {
-            self.vacant = self.slots[index as usize].position;
-            self.vacant_count -= 1;
-            self.slots[index as usize] = slot;
+    /// A vacant slot that is in no list, for which there is room, to hold `position` and `more`; its index.
+    pub(crate) fn take_vacant(&mut self, position: u32, more: L) -> u32 {
+        let index = self.vacant;
+        if index == NONE {
+            self.slots.push(Slot { generation: 0, position, more });
+            return self.end() - 1;
         }
+        let slot = &mut self.slots[index as usize];
+        self.vacant = slot.position;
+        self.vacant_count -= 1;
+        (slot.position, slot.more) = (position, more);
         index
     }
 
-    /// The slot of a handle of this pool, if its object is there.
-    #[inline]
-    pub(crate) fn get(&self, key: Key) -> Option<&Slot<L>> {
-        self.slots.get(key.index as usize).filter(|slot| slot.generation == key.generation.get())
+    /// The slot of a handle, if its object is there.
+    ///
+    /// # Safety
+    /// The handle is of the pool that these slots are of: they never get fewer while it lives.
+    #[inline(always)]
+    pub(crate) unsafe fn get(&self, key: Key) -> Option<&Slot<L>> {
+        debug_assert!(key.index < self.end(), "slot {} of {}", key.index, self.end());
+        // SAFETY: the pool made the handle for a slot that was there then.
+        let slot = unsafe { self.slots.get_unchecked(key.index as usize) };
+        (slot.generation == key.generation.get()).then_some(slot)
+    }
+
+    /// A slot that is known to be there.
+    ///
+    /// # Safety
+    /// It is in use or vacant.
+    #[inline(always)]
+    pub(crate) unsafe fn slot_mut(&mut self, index: u32) -> &mut Slot<L> {
+        debug_assert!(index < self.end(), "slot {index} of {}", self.end());
+        // SAFETY: so it is in the table.
+        unsafe { self.slots.get_unchecked_mut(index as usize) }
+    }
+
+    /// The generation of a slot in use.
+    ///
+    /// # Safety
+    /// The slot is in use.
+    #[inline(always)]
+    pub(crate) unsafe fn generation(&self, index: u32) -> NonZeroU32 {
+        debug_assert!(self.look(index).1.is_some(), "slot {index} is vacant");
+        // SAFETY: so it is in the table.
+        let slot = unsafe { self.slots.get_unchecked(index as usize) };
+        // SAFETY: an odd number is not 0.
+        unsafe { NonZeroU32::new_unchecked(slot.generation) }
     }
 
     /// A slot in use.
@@ -104,19 +151,18 @@ impl<L: Copy> Slots<L> {
         (slot, NonZeroU32::new(slot.generation).filter(|generation| generation.get() % 2 == 1))
     }
 
-    /// Makes a slot vacant; its handle is stale from now on.
-    #[inline]
+    /// Makes a slot in use vacant; its handle is stale from now on.
     pub(crate) fn give(&mut self, index: u32) {
-        let vacant = self.vacant;
-        let slot = &mut self.slots[index as usize];
-        debug_assert_eq!(slot.generation % 2, 1, "slot {index} is vacant already");
-        slot.generation = slot.generation.wrapping_add(1);
-        // After the last generation comes 0: no handle's, and the slot is in no list.
-        if slot.generation != 0 {
-            slot.position = vacant;
-            self.vacant = index;
-            self.vacant_count += 1;
+        if self.slots[index as usize].expire() {
+            self.list(index);
         }
+    }
+
+    /// Puts a vacant slot that is in no list where [`take`](Slots::take) finds it.
+    pub(crate) fn list(&mut self, index: u32) {
+        self.slots[index as usize].position = self.vacant;
+        self.vacant = index;
+        self.vacant_count += 1;
     }
 
     /// Gives the memory back.

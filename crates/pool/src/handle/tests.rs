@@ -58,3 +58,32 @@ fn adopted_handles_are_found_among_many() {
         assert_eq!(target.get(handle).ok().copied(), (at % 3 != 0).then_some(number));
     }
 }
+
+#[test]
+fn places_go_from_own_to_adopted_objects_and_back() {
+    let (mut here, mut there) = (HandlePool::new(), HandlePool::new());
+    let own: Vec<_> = (0..10).map(|number| here.insert(number).unwrap()).collect();
+    let foreign: Vec<_> = (10..20).map(|number| there.insert(number).unwrap()).collect();
+    let bytes = here.stats().bytes;
+    // Places of own objects, then without their slots.
+    own.iter().for_each(|&handle| _ = here.remove(handle).unwrap());
+    here.check();
+    foreign.iter().for_each(|&handle| there.migrate(handle, &mut here).unwrap());
+    here.check();
+    there.check();
+    // Places of adopted objects, to which slots come again.
+    foreign[..5].iter().for_each(|&handle| _ = here.remove(handle).unwrap());
+    here.check();
+    let more: Vec<_> = (20..25).map(|number| here.insert(number).unwrap()).collect();
+    here.check();
+    assert_eq!((here.len(), here.stats().peak), (10, 10));
+    assert_eq!(here.stats().bytes, bytes + here.adopted.bytes());
+    let mut all: Vec<_> = here.iter().map(|(handle, number)| (handle, *number)).collect();
+    all.sort_by_key(|&(_, number)| number);
+    assert_eq!(all, foreign[5..].iter().chain(&more).copied().zip(15..25).collect::<Vec<_>>());
+    assert!(own.iter().chain(&foreign[..5]).all(|&handle| !here.contains(handle)));
+    here.clear();
+    here.check();
+    assert_eq!((here.insert(1).map(|handle| here[handle]), here.stats().peak), (Ok(1), 10));
+    here.check();
+}
