@@ -96,3 +96,48 @@ mod yielding {
 }
 #[cfg(not(any(feature = "std", loom, shuttle)))]
 pub use yielding::set_yield;
+
+/// A number for the calling thread, to spread threads over what they need not share. Any number is right.
+#[cfg(not(any(loom, shuttle)))]
+#[inline(always)]
+pub(crate) fn thread_hint() -> usize {
+    #[cfg(feature = "std")]
+    {
+        use core::cell::Cell;
+        use core::sync::atomic::{AtomicUsize, Ordering};
+
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        std::thread_local! {
+            static HINT: Cell<usize> = const { Cell::new(0) };
+        }
+        #[cold]
+        #[inline(never)]
+        fn first(hint: &Cell<usize>) -> usize {
+            // Relaxed: only that numbers differ matters.
+            hint.set(NEXT.fetch_add(1, Ordering::Relaxed));
+            hint.get()
+        }
+        HINT.with(|hint| match hint.get() {
+            0 => first(hint),
+            number => number,
+        })
+    }
+    // Stacks of threads lie 64 KiB apart at least, and a thread is mostly within as much of its own.
+    #[cfg(not(feature = "std"))]
+    {
+        let here = 0u8;
+        (crate::addr::addr(&raw const here) >> 16).wrapping_mul(0x9E37_79B9) >> 8
+    }
+}
+
+/// The same, which a checker repeats.
+#[cfg(loom)]
+pub(crate) fn thread_hint() -> usize {
+    std::format!("{:?}", loom::thread::current().id()).bytes().map(usize::from).sum()
+}
+
+/// The same, which a checker repeats.
+#[cfg(shuttle)]
+pub(crate) fn thread_hint() -> usize {
+    shuttle::thread::current().id().into()
+}

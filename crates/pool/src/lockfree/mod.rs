@@ -1,14 +1,16 @@
 //! [`LockFreePool`]: objects that threads share without any lock.
 //!
 //! ```text
-//! acquire:  pop idle ──► hit
+//! acquire:  own cell, or pop idle, or another's cell ──► hit
 //!           pop vacant, or claim a fresh slot (segment added if missing) ──► construct
-//! release:  reset, push idle          moved out, or its constructor or reset panicked: push vacant
+//! release:  reset, own cell, or push idle if that is full
+//!           moved out, or its constructor or reset panicked: push vacant
 //! ```
 //!
-//! Owns two stacks of slot indices, the segments they point into, and the source. A slot is in one stack, in somebody's
-//! hands, or fresh (`>= fresh`, never used).
+//! Owns cells and two stacks of slot indices, the segments they point into, and the source. A slot is in one cell or stack,
+//! in somebody's hands, or fresh (`>= fresh`, never used).
 
+mod cells;
 mod segments;
 mod stack;
 
@@ -16,13 +18,14 @@ use crate::object::{Home, Manage, Pooled};
 use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::{AcquireError, Boxed, Global, Growth, Leak, Options, Pool, PoolError, PoolStats, Source};
 use alloc::sync::Arc;
+use cells::{CELLS, Cells, INDEX};
 use core::alloc::Layout;
 use core::any::type_name;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::forget;
 use core::ptr::NonNull;
-use segments::{MOST, Segments};
+use segments::{Link, MOST, Segments};
 use stack::Stack;
 
 /// Slots in the first segment of a pool that grows.
@@ -32,8 +35,11 @@ const FIRST: usize = if cfg!(any(loom, shuttle)) { 1 } else { 32 };
 ///
 /// # Progress
 /// Taking an object that waits and returning one are lock-free: one compare-and-swap each when nobody else is at it, and a
-/// thread that is stopped at any point holds up no other. Growth is lock-free if the source is. What the
-/// constructor, the reset and a drop do is theirs. Nothing waits, so there is no `acquire_timeout` here.
+/// thread that is stopped at any point holds up no other. A thread keeps the object that it returned last in a cell at
+/// hand, where others take it only if there is none elsewhere; the rest are on one stack. An acquisition is refused, and
+/// an object constructed, only if at some moment meanwhile no object waited anywhere: a thread that looks in vain looks
+/// again if another changed something, so it is the others' success that it waits for. Growth is lock-free if the
+/// source is. What the constructor, the reset and a drop do is theirs. Nothing waits, so there is no `acquire_timeout` here.
 ///
 /// # Memory
 /// Bounded ([`Growth::None`]: memory for `capacity` objects at once) or growing by doubling, up to `limit` and to
@@ -63,6 +69,7 @@ const FIRST: usize = if cfg!(any(loom, shuttle)) { 1 } else { 32 };
 /// shared(stratalloc_pool::LockFreePool::new(|| std::rc::Rc::new(0), |_| {}));
 /// ```
 pub struct LockFreePool<T, M: Manage<T> = Boxed<T>, A: Source = Global> {
+    cells: Cells,
     idle: Stack,
     vacant: Stack,
     /// Slots with this index or a higher one were never used.
@@ -126,11 +133,12 @@ impl<T, M: Manage<T>, A: Source> LockFreePool<T, M, A> {
         }
         let base = if options.capacity == 0 { FIRST } else { options.capacity.next_power_of_two() };
         let segments = Segments::new(block, base, limit.min(MOST));
-        let (idle, vacant) = (Stack::new(), Stack::new());
+        let (cells, idle, vacant) = (Cells::new(), Stack::new(), Stack::new());
         let (fresh, misses, empties) = (AtomicU32::new(0), AtomicU64::new(0), AtomicUsize::new(0));
         let objects = PhantomData;
         let on_leak = None;
-        let pool = Self { idle, vacant, fresh, misses, empties, segments, manage, source, on_leak, objects };
+        let pool =
+            Self { cells, idle, vacant, fresh, misses, empties, segments, manage, source, on_leak, objects };
         if options.capacity > 0 {
             pool.segments.ensure(0, &pool.source)?;
         }
@@ -172,34 +180,59 @@ impl<T, M: Manage<T>, A: Source> LockFreePool<T, M, A> {
     }
 
     #[inline]
-    fn take(&self) -> Result<(NonNull<T>, u32), AcquireError> {
-        let Some((index, link, block)) = self.idle.pop(&self.segments) else { return self.make_one() };
-        link.turn();
-        Ok((block.cast(), index))
+    fn take(&self) -> Result<Key<T>, AcquireError> {
+        match self.cells.take(&self.segments).or_else(|| self.take_shared()) {
+            Some(link) => Ok(hand_out(link)),
+            None => self.make_one(),
+        }
+    }
+
+    #[inline(never)]
+    fn take_shared(&self) -> Option<&Link> {
+        self.idle.pop(&self.segments).or_else(|| self.search())
+    }
+
+    /// An object from the stack or anybody's cell. None: at some moment meanwhile there was none.
+    #[cold]
+    fn search(&self) -> Option<&Link> {
+        let mut seen = None;
+        loop {
+            if let Some(found) = self.idle.pop(&self.segments) {
+                return Some(found);
+            }
+            let (stack, mut cells) = (self.idle.word(), [0; CELLS]);
+            if let Some(found) = self.cells.take_any(&self.segments, &mut cells) {
+                return Some(found);
+            }
+            // All were empty, one after the other. If none was used since the last look, all were empty at once.
+            if stack & INDEX == 0 && seen == Some((stack, cells)) {
+                return None;
+            }
+            seen = Some((stack, cells));
+        }
     }
 
     #[cold]
     #[inline(never)]
-    fn make_one(&self) -> Result<(NonNull<T>, u32), AcquireError> {
+    fn make_one(&self) -> Result<Key<T>, AcquireError> {
         let index = self.slot()?;
         // Relaxed: a figure.
         self.misses.fetch_add(1, Ordering::Relaxed);
         // SAFETY: `slot` saw to the segment.
-        unsafe { self.segments.link(index) }.turn();
-        let back = Empty { pool: self, index };
-        // SAFETY: as above; the block has the layout of a `T` and is ours.
-        let block = unsafe { self.segments.block_of(index) }.cast::<T>();
-        // SAFETY: as above.
-        unsafe { block.write(self.manage.make()) };
+        let link = unsafe { self.segments.link(index) };
+        let key = hand_out(link);
+        let back = Empty { pool: self, link };
+        // SAFETY: the block has the layout of a `T` and is ours.
+        unsafe { key.0.write(self.manage.make()) };
         forget(back);
-        Ok((block, index))
+        Ok(key)
     }
 
     /// A slot without an object.
     fn slot(&self) -> Result<u32, AcquireError> {
-        if let Some((index, ..)) = self.vacant.pop(&self.segments) {
+        if let Some(link) = self.vacant.pop(&self.segments) {
             self.empties.fetch_sub(1, Ordering::Relaxed);
-            return Ok(index);
+            return Ok(link.index);
         }
         let mut index = self.fresh.load(Ordering::Relaxed);
         loop {
@@ -220,13 +253,11 @@ impl<T, M: Manage<T>, A: Source> LockFreePool<T, M, A> {
     ///
     /// # Safety
     /// The slot is the caller's, in no stack, and its segment is there.
-    unsafe fn vacate(&self, index: u32) {
+    unsafe fn vacate(&self, link: &Link) {
         // Relaxed: a figure. Before the push, so that the pop's subtraction comes after it.
         self.empties.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the caller's slot.
-        let link = unsafe { self.segments.link(index) };
-        // SAFETY: as above.
-        unsafe { self.vacant.push(link, index) };
+        unsafe { self.vacant.push(link) };
     }
 
     /// Constructs objects until about `free` wait; other threads may take them meanwhile.
@@ -240,14 +271,14 @@ impl<T, M: Manage<T>, A: Source> LockFreePool<T, M, A> {
     pub fn prefill(&self, free: usize) -> Result<(), AcquireError> {
         for _ in self.stats().free..free {
             let index = self.slot()?;
-            let back = Unused { pool: self, index };
-            // SAFETY: `slot` saw to the segment; the block has the layout of a `T` and is ours.
-            unsafe { self.segments.block_of(index).cast::<T>().write(self.manage.make()) };
-            forget(back);
             // SAFETY: `slot` saw to the segment.
             let link = unsafe { self.segments.link(index) };
+            let back = Unused { pool: self, link };
+            // SAFETY: the block has the layout of a `T` and is ours.
+            unsafe { link.block.cast::<T>().write(self.manage.make()) };
+            forget(back);
             // SAFETY: ours, in no stack.
-            unsafe { self.idle.push(link, index) };
+            unsafe { self.idle.push(link) };
         }
         Ok(())
     }
@@ -260,11 +291,11 @@ impl<T, M: Manage<T>, A: Source> LockFreePool<T, M, A> {
         let spare = self.stats().free.saturating_sub(keep);
         let mut dropped = 0;
         while dropped < spare {
-            let Some((index, _, block)) = self.idle.pop(&self.segments) else { break };
-            let _back = Unused { pool: self, index };
+            let Some(link) = self.search() else { break };
+            let _back = Unused { pool: self, link };
             dropped += 1;
             // SAFETY: the object is ours: dropped here and nowhere else.
-            unsafe { block.cast::<T>().drop_in_place() };
+            unsafe { link.block.cast::<T>().drop_in_place() };
         }
         dropped
     }
@@ -291,8 +322,8 @@ impl<T, M: Manage<T>, A: Source> LockFreePool<T, M, A> {
             hits: uses.saturating_sub(misses),
             misses,
             waits: 0,
-            // Both stacks give back what came last, so a slot is used for the first time only while all that
-            // were used before are live. (Too high if objects are prefilled above used ones.)
+            // A slot is used for the first time only if none waited that was used before. (Too high if objects are
+            // prefilled above used ones.)
             peak: used,
             waste: bytes.saturating_sub(capacity * size_of::<T>()),
             bytes,
@@ -303,28 +334,27 @@ impl<T, M: Manage<T>, A: Source> LockFreePool<T, M, A> {
 /// Gives a slot back without an object.
 struct Empty<'a, T, M: Manage<T>, A: Source> {
     pool: &'a LockFreePool<T, M, A>,
-    index: u32,
+    link: &'a Link,
 }
 
 impl<T, M: Manage<T>, A: Source> Drop for Empty<'_, T, M, A> {
     fn drop(&mut self) {
-        // SAFETY: a slot in our hands.
-        unsafe { self.pool.segments.link(self.index) }.turn();
+        self.link.turn();
         // SAFETY: ours, in no stack.
-        unsafe { self.pool.vacate(self.index) };
+        unsafe { self.pool.vacate(self.link) };
     }
 }
 
 /// The same for a slot that nobody acquired.
 struct Unused<'a, T, M: Manage<T>, A: Source> {
     pool: &'a LockFreePool<T, M, A>,
-    index: u32,
+    link: &'a Link,
 }
 
 impl<T, M: Manage<T>, A: Source> Drop for Unused<'_, T, M, A> {
     fn drop(&mut self) {
         // SAFETY: ours, in no stack.
-        unsafe { self.pool.vacate(self.index) };
+        unsafe { self.pool.vacate(self.link) };
     }
 }
 
@@ -341,10 +371,30 @@ impl<T, M: Manage<T>, A: Source> Drop for Broken<'_, T, M, A> {
     }
 }
 
-// SAFETY: the key is the object's address, which is fixed, and its slot.
+/// An object's address and its slot's link's, in a guard.
+type Key<T> = (NonNull<T>, NonNull<u8>);
+
+/// The key of a slot that is the caller's, which is in use from now on.
+#[inline(always)]
+fn hand_out<T>(link: &Link) -> Key<T> {
+    link.turn();
+    (link.block.cast(), NonNull::from(link).cast())
+}
+
+/// The link of a key.
+///
+/// # Safety
+/// The key is good, and its pool is there for as long as the link is used.
+#[inline(always)]
+unsafe fn link_of<'a>(link: NonNull<u8>) -> &'a Link {
+    // SAFETY: made from a link, which is there while the pool is and which all share.
+    unsafe { link.cast().as_ref() }
+}
+
+// SAFETY: the key is the object's address, which is fixed, and its slot's link's.
 unsafe impl<T, M: Manage<T>, A: Source> Home for LockFreePool<T, M, A> {
     type Object = T;
-    type Key = (NonNull<T>, u32);
+    type Key = Key<T>;
 
     #[inline(always)]
     fn object(key: Self::Key) -> NonNull<T> {
@@ -352,20 +402,24 @@ unsafe impl<T, M: Manage<T>, A: Source> Home for LockFreePool<T, M, A> {
     }
 
     #[inline]
-    unsafe fn put_back(&self, (mut object, index): Self::Key) {
-        let broken = Broken { object, _after: Empty { pool: self, index } };
+    unsafe fn put_back(&self, (mut object, link): Self::Key) {
+        // SAFETY: a key of ours.
+        let link = unsafe { link_of(link) };
+        let broken = Broken { object, _after: Empty { pool: self, link } };
         // SAFETY: the guard's object, now ours.
         self.manage.reset(unsafe { object.as_mut() });
         forget(broken);
-        // SAFETY: a slot in our hands.
-        let link = unsafe { self.segments.link(index) };
         link.turn();
         // SAFETY: ours, in no stack.
-        unsafe { self.idle.push(link, index) };
+        if !unsafe { self.cells.put(link) } {
+            // SAFETY: as above.
+            unsafe { self.idle.push(link) };
+        }
     }
 
-    unsafe fn put_back_empty(&self, (_, index): Self::Key) {
-        drop(Empty { pool: self, index });
+    unsafe fn put_back_empty(&self, (_, link): Self::Key) {
+        // SAFETY: a key of ours.
+        drop(Empty { pool: self, link: unsafe { link_of(link) } });
     }
 }
 
@@ -398,12 +452,13 @@ impl<T, M: Manage<T>, A: Source> Drop for LockFreePool<T, M, A> {
                 unsafe { self.0.free_all(self.1) };
             }
         }
-        struct Rest<'a, T>(&'a Stack, &'a Segments, PhantomData<T>);
+        struct Rest<'a, T>(&'a Cells, &'a Stack, &'a Segments, PhantomData<T>);
         impl<T> Rest<'_, T> {
             fn drop_all(&mut self) {
-                while let Some((_, _, block)) = self.0.pop(self.1) {
-                    // SAFETY: popped: dropped here and nowhere else.
-                    unsafe { block.cast::<T>().drop_in_place() };
+                let Self(cells, stack, segments, _) = *self;
+                while let Some(link) = stack.pop(segments).or_else(|| cells.take_any(segments, &mut [0; CELLS])) {
+                    // SAFETY: taken out: dropped here and nowhere else.
+                    unsafe { link.block.cast::<T>().drop_in_place() };
                 }
             }
         }
@@ -415,7 +470,7 @@ impl<T, M: Manage<T>, A: Source> Drop for LockFreePool<T, M, A> {
         }
         let leak = Leak { live: self.stats().live, what: type_name::<T>(), size: self.segments.block().size() };
         let memory = Memory(&mut self.segments, &self.source);
-        Rest::<T>(&self.idle, memory.0, PhantomData).drop_all();
+        Rest::<T>(&self.cells, &self.idle, memory.0, PhantomData).drop_all();
         drop(memory);
         if let (Some(hook), 1..) = (self.on_leak, leak.live) {
             hook(&leak);

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! segment 0: base slots   1: 2·base   2: 4·base   3: 8·base  …
-//! each:  │ link n-1 │ … │ link 1 │ link 0 │ block 0 │ block 1 │ … │ block n-1 │
-//!                                         ▲ table entry
+//! each:  │ links of all slots │ block 0 │ block 1 │ … │ block n-1 │
+//!                               ▲ table entry
 //! ```
 //!
-//! A link is outside of its block: a popper that is late reads a link, which always is one, and never an object that
+//! Links of neighbours lie 128 bytes apart if there are that many, since objects that are made one after the other are often
+//! used by several threads: the number's bits are rotated. A link is outside of its block: a popper that is late reads a link, which always is one, and never an object that
 //! somebody writes. Adding a segment is lock-free: whoever sees that it is missing allocates it, one wins the exchange,
 //! the others free theirs. (Doubling segments that never move: D. Dechev et al., "Lock-free dynamically
 //! resizable arrays", 2006.)
@@ -16,11 +17,17 @@ use crate::{PoolError, Source};
 use core::alloc::Layout;
 use core::ptr::{NonNull, null_mut};
 
-/// What the pool knows about a slot.
+/// What the pool knows about a slot. Of a size that divides the distance between neighbours' links.
 #[derive(Debug)]
+#[cfg_attr(not(any(loom, shuttle)), repr(align(32)))]
 pub(super) struct Link {
     /// In a stack: the index of the next slot, plus 1; 0 at the end.
     pub(super) next: AtomicU32,
+    /// The address of that slot's link, or of another: a guess.
+    pub(super) below: AtomicPtr<Link>,
+    /// The slot's own index, and its block. Never change.
+    pub(super) index: u32,
+    pub(super) block: NonNull<u8>,
     /// Acquisitions and returns together: odd while the slot is handed out. Written by its holder only.
     turns: AtomicUsize,
 }
@@ -39,6 +46,9 @@ impl Link {
         (turns / 2 + turns % 2, turns % 2 == 1)
     }
 }
+
+/// Logarithm of the number of links between those of neighbours.
+const SPREAD: usize = if cfg!(any(loom, shuttle)) { 0 } else { (128 / 32usize).ilog2() as usize };
 
 /// As many as a 32-bit index can reach with a base of 1.
 const SEGMENTS: usize = 33;
@@ -72,6 +82,14 @@ impl Segments {
         self.block
     }
 
+    /// Where a segment's `at`th link is, counted down from the blocks.
+    #[inline(always)]
+    fn link_place(&self, segment: usize, at: usize) -> usize {
+        let log = self.base_log as usize + segment;
+        let shift = SPREAD.min(log);
+        ((at << shift | at >> (log - shift)) & ((1 << log) - 1)) + 1
+    }
+
     /// A slot's segment and place in it: segment k holds the slots whose index plus base has its highest bit k places
     /// above base's.
     #[inline(always)]
@@ -93,51 +111,28 @@ impl Segments {
     fn layout(&self, segment: usize) -> Option<(Layout, usize)> {
         let slots = self.size(segment);
         let blocks = Layout::from_size_align(self.block.size().checked_mul(slots)?, self.block.align()).ok()?;
-        let links = Layout::array::<Link>(slots).ok()?;
+        // All of them also where there are fewer slots: they are spread.
+        let links = Layout::array::<Link>(1usize.checked_shl(self.base_log + segment as u32)?).ok()?;
         // Links below the blocks, which end where the blocks' alignment says.
         let links = links.align_to(self.block.align()).ok()?.pad_to_align();
         links.extend(blocks).ok()
     }
 
-    /// A slot's block.
+    /// A slot's link.
     ///
     /// # Safety
     /// The slot's index came from [`ensure`](Self::ensure), by this thread or by one that it synchronised with.
     #[inline(always)]
-    pub(super) unsafe fn block_of(&self, index: u32) -> NonNull<u8> {
-        // SAFETY: the caller's promise.
-        unsafe { self.slot(index) }.1
-    }
-
-    /// A slot's link.
-    ///
-    /// # Safety
-    /// As for [`block_of`](Self::block_of).
-    #[inline(always)]
     pub(super) unsafe fn link(&self, index: u32) -> &Link {
-        // SAFETY: the caller's promise.
-        unsafe { self.slot(index) }.0
-    }
-
-    /// Both.
-    ///
-    /// # Safety
-    /// As for [`block_of`](Self::block_of).
-    #[inline(always)]
-    pub(super) unsafe fn slot(&self, index: u32) -> (&Link, NonNull<u8>) {
         let (segment, at) = self.place(index);
         // SAFETY: there is an entry for each segment that an index can be in.
         let entry = unsafe { self.table.get_unchecked(segment) };
         // Acquire pairs with the Release in `ensure`.
         let base = entry.load(Ordering::Acquire);
         // SAFETY: the segment is there; so many links are below its first block.
-        let link = unsafe { base.cast::<Link>().sub(at + 1) };
+        let link = unsafe { base.cast::<Link>().sub(self.link_place(segment, at)) };
         // SAFETY: a link is written before its segment is published, and lives as long as `self`.
-        let link = unsafe { &*link };
-        // SAFETY: the segment is there, and `at` within it.
-        let block = unsafe { base.add(at * self.block.size()) };
-        // SAFETY: in a segment, so not null.
-        (link, unsafe { NonNull::new_unchecked(block) })
+        unsafe { &*link }
     }
 
     /// Makes sure that the slot's segment is there.
@@ -153,10 +148,16 @@ impl Segments {
         let start = source.allocate(layout).ok_or(PoolError::refused(layout))?;
         // SAFETY: an offset within the new memory.
         let base = unsafe { start.add(first) };
+        // The segment's first index.
+        let first_index = (1u64 << (self.base_log + segment as u32)) - (1 << self.base_log);
         for at in 0..slots {
-            let link = Link { next: AtomicU32::new(0), turns: AtomicUsize::new(0) };
+            let index = first_index as u32 + at as u32;
+            // SAFETY: within the segment.
+            let block = unsafe { base.add(at * self.block.size()) };
+            let (next, below, turns) = (AtomicU32::new(0), AtomicPtr::new(null_mut()), AtomicUsize::new(0));
+            let link = Link { next, below, index, block, turns };
             // SAFETY: the place of this link, below the first block.
-            unsafe { base.cast::<Link>().sub(at + 1).write(link) };
+            unsafe { base.cast::<Link>().sub(self.link_place(segment, at)).write(link) };
         }
         // Release: the links are visible to whoever sees the segment. Acquire: the winner's are to us.
         let won =
@@ -184,7 +185,7 @@ impl Segments {
         if core::mem::needs_drop::<Link>() {
             for at in 0..self.size(segment) {
                 // SAFETY: written by `ensure`.
-                unsafe { base.cast::<Link>().sub(at + 1).drop_in_place() };
+                unsafe { base.cast::<Link>().sub(self.link_place(segment, at)).drop_in_place() };
             }
         }
         // SAFETY: the start of the memory.
