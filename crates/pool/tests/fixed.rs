@@ -271,3 +271,39 @@ fn the_common_face_trims() {
     assert_eq!(Pool::trim(&mut pool, 0), 100);
     assert_eq!(Pool::stats(&pool).bytes, 0);
 }
+
+#[test]
+fn a_reset_pool_gives_the_same_memory_again_without_the_source() {
+    for checked in [false, true] {
+        let source = Flaky::new();
+        let layout = Layout::new::<[u64; 4]>();
+        let mut pool = match checked {
+            true => FixedPool::checked_in(layout, Options::new(), &source).unwrap(),
+            false => FixedPool::with_options_in(layout, Options::new(), &source).unwrap(),
+        };
+        let all = |pool: &FixedPool<&Flaky>| {
+            let blocks: Vec<_> = (0..1000).map(|_| pool.try_acquire().unwrap()).collect();
+            // SAFETY: ours, of that layout.
+            blocks.iter().for_each(|block| unsafe { block.write_bytes(0xA5, layout.size()) });
+            let mut addresses: Vec<_> = blocks.iter().map(|block| block.addr().get()).collect();
+            addresses.sort_unstable();
+            assert!(addresses.windows(2).all(|pair| pair[1] - pair[0] >= layout.size()), "blocks overlap");
+            blocks
+        };
+        let first = all(&pool);
+        let before = pool.stats();
+        source.refuse_after(0);
+        pool.reset();
+        let empty = pool.stats();
+        assert_eq!((empty.live, empty.free, empty.capacity), (0, before.capacity, before.capacity));
+        assert_eq!((empty.peak, empty.misses, empty.bytes), (1000, 1000, before.bytes));
+        // SAFETY: a pool that is checked refuses what is not live, any pool what was not handed out since.
+        assert!(unsafe { pool.release(first[0]) }.is_err());
+        let mut second = all(&pool);
+        assert_eq!((pool.live(), pool.stats().hits, pool.stats().misses), (1000, 0, 2000));
+        // SAFETY: live, and not used any more.
+        second.drain(..).for_each(|block| unsafe { pool.release(block) }.unwrap());
+        assert_eq!(pool.shrink_to(0), before.capacity);
+        source.assert_empty();
+    }
+}

@@ -1,44 +1,13 @@
 //! `HandlePool` against a model: two pools, a map from handles to values for each.
 
+mod handle_oracle;
 mod ledger;
 
+use handle_oracle::{KINDS, Node, Op, Oracle, options};
 use ledger::{Counted, Ledger, Watched};
 use proptest::prelude::*;
-use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use stratalloc_pool::{
-    AcquireError, Growth, Handle, HandleError, HandlePool, MoveError, Options, Pool, PoolError, Trace, Tracer,
-};
-
-/// An object that holds handles.
-#[derive(Debug)]
-struct Node {
-    counted: Counted,
-    links: Vec<Handle<Node>>,
-}
-
-impl Trace for Node {
-    fn trace(&self, tracer: &mut Tracer<'_>) {
-        self.links.trace(tracer);
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Op {
-    Insert(bool, u32),
-    Remove(usize),
-    Change(usize, u32),
-    Link(usize, usize),
-    Stale(usize),
-    Compact(bool),
-    Trim(bool, usize),
-    Migrate(usize),
-    MigrateAll(bool),
-    Retain(bool, u32),
-    Collect(bool, u32),
-    Clear(bool),
-    Refuse(usize),
-}
+use stratalloc_pool::{AcquireError, Growth, Handle, HandleError, HandlePool, Options, PoolError, Trace, Tracer};
 
 fn op() -> impl Strategy<Value = Op> {
     let any_one = 0usize..10_000;
@@ -59,224 +28,21 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What should be in the two pools.
-struct Model {
-    value: u32,
-    links: Vec<Handle<Node>>,
-    /// Which pool.
-    second: bool,
-}
-
-struct Both<'a> {
-    pools: [HandlePool<Node, &'a Watched>; 2],
-    model: HashMap<Handle<Node>, Model>,
-    order: Vec<Handle<Node>>,
-    gone: Vec<Handle<Node>>,
-    ledger: std::rc::Rc<Ledger>,
-    source: &'a Watched,
-}
-
-impl Both<'_> {
-    fn any(&self, at: usize) -> Option<Handle<Node>> {
-        (!self.order.is_empty()).then(|| self.order[at % self.order.len()])
-    }
-
-    fn forget(&mut self, handle: Handle<Node>) -> Model {
-        self.order.retain(|&other| other != handle);
-        self.gone.push(handle);
-        self.model.remove(&handle).unwrap()
-    }
-
-    fn of_pool(&self, second: bool) -> Vec<Handle<Node>> {
-        self.order.iter().copied().filter(|handle| self.model[handle].second == second).collect()
-    }
-
-    fn step(&mut self, op: Op) {
-        match op {
-            Op::Insert(second, value) => {
-                let node = Node { counted: Counted::new(value, &self.ledger), links: Vec::new() };
-                match self.pools[usize::from(second)].insert(node) {
-                    Ok(handle) => {
-                        assert!(!self.gone.contains(&handle), "a handle came again");
-                        assert!(self.model.insert(handle, Model { value, links: Vec::new(), second }).is_none());
-                        self.order.push(handle);
-                    }
-                    Err(refused) => assert_eq!(refused.object.counted.value, value),
-                }
-            }
-            Op::Remove(at) => {
-                if let Some(handle) = self.any(at) {
-                    let model = self.forget(handle);
-                    let (here, there) = (usize::from(model.second), usize::from(!model.second));
-                    assert!(self.pools[there].remove(handle).is_err());
-                    assert_eq!(self.pools[here].remove(handle).unwrap().counted.value, model.value);
-                }
-            }
-            Op::Change(at, value) => {
-                if let Some(handle) = self.any(at) {
-                    let model = self.model.get_mut(&handle).unwrap();
-                    model.value = value;
-                    self.pools[usize::from(model.second)][handle].counted.value = value;
-                }
-            }
-            Op::Link(from, to) => {
-                if let (Some(from), Some(to)) = (self.any(from), self.any(to)) {
-                    let model = self.model.get_mut(&from).unwrap();
-                    model.links.push(to);
-                    self.pools[usize::from(model.second)][from].links.push(to);
-                }
-            }
-            Op::Stale(at) => {
-                if !self.gone.is_empty() {
-                    let handle = self.gone[at % self.gone.len()];
-                    for pool in &mut self.pools {
-                        assert!(!pool.contains(handle) && pool.get_mut(handle).is_err());
-                        assert!(pool.remove(handle).is_err());
-                    }
-                }
-            }
-            Op::Compact(second) => {
-                let pool = &mut self.pools[usize::from(second)];
-                pool.compact();
-                assert_eq!(pool.compact().moved, 0);
-            }
-            Op::Trim(second, keep) => {
-                let pool = &mut self.pools[usize::from(second)];
-                let (before, went) = (pool.stats().capacity, pool.trim(keep));
-                assert!(pool.stats().capacity <= before - went.min(before));
-            }
-            Op::Migrate(at) => {
-                if let Some(handle) = self.any(at) {
-                    let model = self.model.get_mut(&handle).unwrap();
-                    let [first, other] = &mut self.pools;
-                    let moved =
-                        if model.second { other.migrate(handle, first) } else { first.migrate(handle, other) };
-                    match moved {
-                        Ok(()) => model.second = !model.second,
-                        Err(error) => assert!(matches!(error, MoveError::Room(_))),
-                    }
-                }
-            }
-            Op::MigrateAll(second) => {
-                let [first, other] = &mut self.pools;
-                let moved = if second { other.migrate_to(first) } else { first.migrate_to(other) };
-                if let Ok(count) = moved {
-                    let mut counted = 0;
-                    for model in self.model.values_mut().filter(|model| model.second == second) {
-                        model.second = !second;
-                        counted += 1;
-                    }
-                    assert_eq!(count, counted);
-                }
-            }
-            Op::Retain(second, by) => {
-                for handle in self.of_pool(second) {
-                    if self.model[&handle].value.is_multiple_of(by) {
-                        self.forget(handle);
-                    }
-                }
-                self.pools[usize::from(second)].retain(|_, node| node.counted.value % by != 0);
-            }
-            Op::Collect(second, by) => self.collect(second, by),
-            Op::Clear(second) => {
-                for handle in self.of_pool(second) {
-                    self.forget(handle);
-                }
-                self.pools[usize::from(second)].clear();
-            }
-            Op::Refuse(count) => self.source.refuse(count),
-        }
-        self.check();
-    }
-
-    /// The model's reachability: a set that grows until it does not.
-    fn collect(&mut self, second: bool, by: u32) {
-        let all = self.of_pool(second);
-        let roots: Vec<_> =
-            all.iter().copied().filter(|handle| self.model[handle].value.is_multiple_of(by + 3)).collect();
-        // A stale root, and one of the other pool, if there are: they are ignored.
-        let others =
-            self.gone.iter().chain(self.order.iter()).copied().filter(|handle| !all.contains(handle)).take(2);
-        let given: Vec<_> = roots.iter().copied().chain(others).collect();
-        let Ok(count) = self.pools[usize::from(second)].collect(given) else { return };
-        let mut reached: HashSet<_> = roots.iter().copied().collect();
-        loop {
-            let next: HashSet<_> = reached
-                .iter()
-                .flat_map(|handle| &self.model[handle].links)
-                .copied()
-                .filter(|handle| self.model.get(handle).is_some_and(|model| model.second == second))
-                .chain(reached.iter().copied())
-                .collect();
-            if next.len() == reached.len() {
-                break;
-            }
-            reached = next;
-        }
-        let lost: Vec<_> = all.into_iter().filter(|handle| !reached.contains(handle)).collect();
-        assert_eq!(count, lost.len());
-        for handle in lost {
-            self.forget(handle);
-        }
-    }
-
-    fn check(&self) {
-        assert_eq!(self.ledger.live(), self.model.len());
-        for (second, pool) in [false, true].into_iter().zip(&self.pools) {
-            let mut seen = HashSet::new();
-            let mut last = 0;
-            for (handle, node) in pool {
-                assert!(seen.insert(handle));
-                assert_eq!(node.counted.value, self.model[&handle].value);
-                let address = std::ptr::from_ref(node).addr();
-                assert!(address > last, "not in memory order");
-                last = address;
-            }
-            assert_eq!(seen.len(), pool.len());
-            let stats = pool.stats();
-            assert_eq!((stats.live, stats.live + stats.free), (pool.len(), stats.capacity));
-            assert!(stats.peak >= stats.live);
-            assert_eq!(self.model.values().filter(|model| model.second == second).count(), pool.len());
-        }
-        for (handle, model) in &self.model {
-            assert_eq!(self.pools[usize::from(model.second)][*handle].counted.value, model.value);
-            assert!(!self.pools[usize::from(!model.second)].contains(*handle));
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: if cfg!(miri) { 8 } else { 200 }, ..ProptestConfig::default() })]
 
     #[test]
     fn handles_reach_their_objects_wherever_they_move(
         ops in prop::collection::vec(op(), 1..200),
-        kind in 0usize..4,
-        padded in any::<bool>(),
+        kind in 0..KINDS,
     ) {
         let source = Watched::default();
-        let ledger = Ledger::new();
-        let options = match kind {
-            0 => Options::new(),
-            1 => Options::new().growth(Growth::Fixed(4)),
-            2 => Options::new().growth(Growth::Fixed(1)).limit(9),
-            _ => Options::new().capacity(20).growth(Growth::None),
-        };
-        let options = if padded { options.padded() } else { options };
-        let pools = [(); 2].map(|()| HandlePool::with_options_in(options, &source).unwrap());
-        let mut both = Both {
-            pools,
-            model: HashMap::new(),
-            order: Vec::new(),
-            gone: Vec::new(),
-            ledger: ledger.clone(),
-            source: &source,
-        };
+        let mut oracle = Oracle::new(options(kind), &source);
         for op in ops {
-            both.step(op);
+            oracle.step(op);
         }
-        drop(both);
-        assert_eq!((ledger.live(), source.bytes()), (0, 0));
+        oracle.finish();
+        assert_eq!(source.bytes(), 0);
     }
 }
 

@@ -9,6 +9,7 @@
 
 use loom::cell::UnsafeCell;
 use loom::model::Builder;
+use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
 use std::sync::Arc;
 use stratalloc_pool::{AcquireError, Growth, LockFreePool, Options, Pooled};
@@ -149,5 +150,29 @@ fn slots_of_discarded_objects_are_used_again() {
         let both = (pool.try_acquire().unwrap(), pool.try_acquire().unwrap());
         assert!(pool.try_acquire().is_err());
         drop(both);
+    });
+}
+
+#[test]
+fn an_object_that_waits_is_found_wherever_it_goes() {
+    check(3, || {
+        let pool = pool(bounded(2));
+        pool.prefill(2).unwrap();
+        let ready = Arc::new(AtomicBool::new(false));
+        let (other, waits) = (pool.clone(), ready.clone());
+        let thread = thread::spawn(move || {
+            let (one, two) = (other.try_acquire().unwrap(), other.try_acquire().unwrap());
+            // Into this thread's cell; from now on there is an object for the other thread at any time.
+            drop(two);
+            waits.store(true, Ordering::Release);
+            // To the stack, since the cell is full; and the cell is emptied.
+            drop(one);
+            other.try_acquire().unwrap().touch();
+        });
+        if ready.load(Ordering::Acquire) {
+            pool.try_acquire().unwrap().touch();
+        }
+        thread.join().unwrap();
+        assert_eq!((pool.stats().free, pool.stats().live), (2, 0));
     });
 }

@@ -46,11 +46,12 @@ pub(crate) struct Blocks {
     /// The current chunk's uncarved blocks.
     fresh: *mut u8,
     fresh_left: usize,
-    /// Blocks carved so far, less those in chunks given back.
-    carved: usize,
+    /// Blocks carved so far and uncarved ones of the current chunk, less those in chunks given back.
+    opened: usize,
     taken: u64,
     given: u64,
-    misses: u64,
+    /// Blocks carved that are not counted in `opened` any more: their chunks were given back, or all was reset.
+    gone: u64,
     /// The peak before the last trim.
     peak: usize,
     chunks: Option<NonNull<Chunk>>,
@@ -81,10 +82,10 @@ impl Blocks {
             free: null_mut(),
             fresh: null_mut(),
             fresh_left: 0,
-            carved: 0,
+            opened: 0,
             taken: 0,
             given: 0,
-            misses: 0,
+            gone: 0,
             peak: 0,
             chunks: None,
             current: None,
@@ -123,30 +124,31 @@ impl Blocks {
                 self.taken += 1;
                 Some(free.cast())
             }
-            None => self.carve(),
+            None => {
+                if self.fresh_left == 0 {
+                    self.switch()?;
+                }
+                // Not null: `switch` or an earlier call found a chunk.
+                let block = NonNull::new(self.fresh)?;
+                // SAFETY: at least one uncarved block is left; its end is in the chunk or at its end.
+                self.fresh = unsafe { self.fresh.add(self.block.size()) };
+                self.fresh_left -= 1;
+                self.taken += 1;
+                Some(block)
+            }
         }
     }
 
+    /// Blocks carved so far, less those in chunks given back.
+    fn carved(&self) -> usize {
+        self.opened - self.fresh_left
+    }
+
+    /// Makes a chunk with uncarved blocks the current one, when none is left of it.
     #[cold]
     #[inline(never)]
-    fn carve(&mut self) -> Option<NonNull<u8>> {
-        if self.fresh_left == 0 {
-            self.switch()?;
-        }
-        // Not null: `switch` or an earlier call found a chunk.
-        let block = NonNull::new(self.fresh)?;
-        // SAFETY: at least one uncarved block is left; its end is in the chunk or at its end.
-        self.fresh = unsafe { self.fresh.add(self.block.size()) };
-        self.fresh_left -= 1;
-        self.carved += 1;
-        self.taken += 1;
-        self.misses += 1;
-        Some(block)
-    }
-
-    /// Makes a chunk with uncarved blocks the current one.
     fn switch(&mut self) -> Option<()> {
-        if self.carved == self.capacity {
+        if self.carved() == self.capacity {
             return None;
         }
         self.settle();
@@ -155,6 +157,7 @@ impl Blocks {
         let chunk_ref = unsafe { chunk.as_ref() };
         self.current = Some(chunk);
         self.fresh_left = chunk_ref.count - chunk_ref.carved;
+        self.opened += self.fresh_left;
         // SAFETY: `carved < count` blocks in from the chunk's base.
         self.fresh = unsafe { chunk_ref.base.as_ptr().add(chunk_ref.carved * self.block.size()) };
         Some(())
@@ -253,7 +256,7 @@ impl Blocks {
             // SAFETY: a block of the free list.
             free = unsafe { block.as_ref() }.next;
         }
-        let mut room = self.capacity - self.live();
+        let (mut room, carved, mut gone) = (self.capacity - self.live(), self.carved(), 0);
         let mut doomed = Doomed(None);
         let mut kept = None;
         let mut next = self.chunks.take();
@@ -264,7 +267,7 @@ impl Blocks {
             if here.tally == here.count && room - here.count >= keep {
                 room -= here.count;
                 self.capacity -= here.count;
-                self.carved -= here.carved;
+                gone += here.carved;
                 self.bytes -= here.bytes();
                 here.next = doomed.0;
                 doomed.0 = Some(chunk);
@@ -276,8 +279,9 @@ impl Blocks {
         }
         self.chunks = kept;
         if doomed.0.is_some() {
+            self.gone += gone as u64;
             // The current chunk may be gone; `switch` finds another.
-            (self.current, self.fresh, self.fresh_left) = (None, null_mut(), 0);
+            (self.current, self.fresh, self.fresh_left, self.opened) = (None, null_mut(), 0, carved - gone);
             // What is left of the free list, in its order, is what lies in the chunks left.
             let mut free = core::mem::replace(&mut self.free, null_mut());
             let mut last = null_mut::<Free>();
@@ -340,6 +344,16 @@ impl Blocks {
         }
     }
 
+    /// Takes all blocks back at once: all are uncarved again. O(chunks).
+    pub(crate) fn reset(&mut self) {
+        self.peak = self.stats().peak;
+        self.gone += self.carved() as u64;
+        self.given = self.taken;
+        (self.free, self.fresh, self.fresh_left, self.opened) = (null_mut(), null_mut(), 0, 0);
+        self.current = None;
+        self.each_chunk(Chunk::reset);
+    }
+
     /// Removes all chunks; live blocks dangle once they are deallocated.
     pub(crate) fn drain(&mut self) -> Doomed {
         let doomed = Doomed(self.chunks.take());
@@ -349,15 +363,15 @@ impl Blocks {
 
     /// The figures, counting every block that is not free as live.
     pub(crate) fn stats(&self) -> PoolStats {
-        let live = self.live();
+        let (live, misses) = (self.live(), self.gone + self.carved() as u64);
         PoolStats {
             capacity: self.capacity,
             live,
             free: self.capacity.saturating_sub(live),
-            hits: self.taken.saturating_sub(self.misses),
-            misses: self.misses,
+            hits: self.taken.saturating_sub(misses),
+            misses,
             waits: 0,
-            peak: self.peak.max(self.carved),
+            peak: self.peak.max(self.carved()),
             waste: (self.bytes - self.capacity * self.block.size()) + self.capacity * self.padding,
             bytes: self.bytes,
         }

@@ -9,6 +9,7 @@
 //! alignment and nothing is lost before it.
 
 use crate::addr::addr;
+use crate::options::chunk_align;
 use crate::{PoolError, Source};
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -46,11 +47,11 @@ impl Chunk {
             PoolError::TooMany { asked: count, most: (isize::MAX as usize - block.align()) / block.size() };
         let lay_out = || {
             let blocks = block.size().checked_mul(count)?;
-            let blocks = Layout::from_size_align(blocks, block.align()).ok()?;
+            let blocks = Layout::from_size_align(blocks, chunk_align(block)).ok()?;
             let (layout, header) = blocks.extend(Layout::new::<Chunk>()).ok()?;
             let words = if checked { count.div_ceil(WORD) } else { 0 };
             let (layout, bits) = layout.extend(Layout::array::<usize>(words).ok()?).ok()?;
-            Some((layout.pad_to_align(), header, bits, words))
+            Some((layout, header, bits, words))
         };
         let (layout, header, bits, words) = lay_out().ok_or(too_many)?;
         let base = source.allocate(layout).ok_or(PoolError::refused(layout))?;
@@ -78,6 +79,15 @@ impl Chunk {
         let (base, layout) = unsafe { (chunk.as_ref().base, chunk.as_ref().layout) };
         // SAFETY: base and layout are those of the allocation.
         unsafe { source.deallocate(base, layout) };
+    }
+
+    /// All blocks are as if they were never handed out.
+    pub(super) fn reset(&mut self) {
+        self.carved = 0;
+        if let Some(bits) = self.bits {
+            // SAFETY: so many words follow it.
+            unsafe { bits.write_bytes(0, self.count.div_ceil(WORD)) };
+        }
     }
 
     /// Bytes from the source.

@@ -291,6 +291,31 @@ impl<A: Source> FixedPool<A> {
         }
     }
 
+    /// Takes all blocks back at once, those that are live too, and keeps the chunks: an arena's way to free. They are
+    /// handed out again in the order of memory. O(chunks), and a bit for each block in a checked pool.
+    ///
+    /// Pointers to blocks that were live are good no longer, as when the pool is dropped; nothing is dropped in them, and
+    /// they are no leak. In a pool that is not checked, none of them may be released afterwards.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use stratalloc_pool::FixedPool;
+    ///
+    /// let mut pool = FixedPool::new(Layout::new::<[u64; 4]>())?;
+    /// let first = pool.try_acquire().unwrap();
+    /// for _ in 1..100 {
+    ///     pool.try_acquire().unwrap();
+    /// }
+    /// let bytes = pool.stats().bytes;
+    /// pool.reset();
+    /// assert_eq!((pool.live(), pool.stats().peak, pool.stats().bytes), (0, 100, bytes));
+    /// # let _ = first;
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
+    pub fn reset(&mut self) {
+        self.blocks.get_mut().reset();
+    }
+
     /// Gives chunks without a live block back to the source as long as `keep` blocks stay free. Returns how many
     /// blocks went. O(free blocks × chunks).
     pub fn shrink_to(&self, keep: usize) -> usize {
