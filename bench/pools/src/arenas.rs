@@ -116,6 +116,29 @@ impl Region for VarPool {
     }
 }
 
+/// Our pool of one layout, which takes all its blocks back at once.
+struct Reset(FixedPool);
+
+impl Region for Reset {
+    fn new() -> Self {
+        Self(FixedPool::new(Layout::new::<Item>()).expect("a pool"))
+    }
+
+    fn fill(&mut self, values: std::ops::Range<u64>) -> u64 {
+        self.0.reset();
+        let mut total = 0u64;
+        for value in values {
+            let block = self.0.try_acquire().expect("a block").cast::<Item>();
+            // SAFETY: a block of an item's layout, ours until the reset.
+            total = total.wrapping_add(unsafe {
+                block.write(filled(value));
+                read(&mut *block.as_ptr())
+            });
+        }
+        total
+    }
+}
+
 /// A new [`FixedPool`] each time, dropped with its blocks.
 struct Fresh(PhantomData<FixedPool>);
 
@@ -150,6 +173,10 @@ pub fn bump(time: Duration) -> Outcome {
 
 pub fn var_reset(time: Duration) -> Outcome {
     run::<VarPool>(time)
+}
+
+pub fn fixed_reset(time: Duration) -> Outcome {
+    run::<Reset>(time)
 }
 
 pub fn fixed_fresh(time: Duration) -> Outcome {

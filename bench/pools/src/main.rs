@@ -10,7 +10,7 @@
 //! handles    tables that are looked into by handle
 //! measure    the timed loops
 //! registry   who takes part in what
-//! report     the table and the JSON
+//! report     the table, the same in Markdown, and the JSON
 //! ```
 //!
 //! # Method
@@ -105,7 +105,7 @@ struct Run {
     /// Only contenders whose name contains this
     #[arg(long, default_value = "")]
     contender: String,
-    /// Where to write all samples as JSON
+    /// Where to write all samples as JSON; a name that ends in .md gets the tables of docs/measurements.md instead
     #[arg(long)]
     out: Option<PathBuf>,
 }
@@ -175,7 +175,11 @@ fn run(run: &Run) -> Result<(), String> {
     let results = report::results(&entries, &samples);
     report::print(&results);
     if let Some(path) = &run.out {
-        report::write(path, &results, run.rounds, run.millis)?;
+        let text = match path.extension().is_some_and(|extension| extension == "md") {
+            true => report::markdown(&results, run.rounds, run.millis),
+            false => report::json(&results, run.rounds, run.millis),
+        };
+        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())
 }

@@ -127,6 +127,7 @@ pub fn all() -> Vec<Entry> {
     mallocs!("connection", one, Connection<own>);
 
     add("arena-64", "local", Kind::Ours, "FixedPool", arenas::singly::<FixedPool>);
+    add("arena-64", "local", Kind::Ours, "FixedPool-reset", arenas::fixed_reset);
     add("arena-64", "local", Kind::Ours, "FixedPool-dropped", arenas::fixed_fresh);
     add("arena-64", "local", Kind::Ours, "VarPool-reset", arenas::var_reset);
     add("arena-64", "local", Kind::Ours, "VarPool", arenas::singly::<VarPool>);

@@ -1,6 +1,4 @@
-//! The table and the JSON.
-
-use std::path::Path;
+//! The table, the same in Markdown, and the JSON.
 
 use serde_json::{Value, json};
 
@@ -149,11 +147,56 @@ pub fn print(results: &[Figures]) {
     }
 }
 
+/// The results as the tables of docs/measurements.md: for each case and group all contenders, the fastest first.
+pub fn markdown(results: &[Figures], rounds: usize, millis: u64) -> String {
+    let mut out = format!("{rounds} rounds of {millis} ms; median in nanoseconds, in parentheses the ratio.\n\n");
+    out += "| case | group | ours | others, the fastest first | general allocators |\n|---|---|---|---|---|\n";
+    for part in results.chunk_by(|a, b| (a.entry.case, a.entry.group) == (b.entry.case, b.entry.group)) {
+        let column = |kind| {
+            let of_kind = part.iter().filter(|figure| figure.entry.kind == kind);
+            let cells: Vec<_> = of_kind
+                .map(|figure| {
+                    let Figures { entry, median, ratio, .. } = figure;
+                    format!("{} {median:.2} ({ratio:.2})", entry.contender)
+                })
+                .collect();
+            cells.join(", ")
+        };
+        let Entry { case, group, .. } = part[0].entry;
+        let [ours, others, mallocs] = [Kind::Ours, Kind::Other, Kind::Malloc].map(column);
+        out += &format!("| `{case}` | {group} | {ours} | {others} | {mallocs} |\n");
+    }
+    out += "\n| case | group | our fastest | ratio to | |\n|---|---|---|---|---|\n";
+    for verdict in &verdicts(results) {
+        out += &format!(
+            "| `{}` | {} | {} | {} | {:.2} |\n",
+            text(&verdict["case"]),
+            text(&verdict["group"]),
+            text(&verdict["ours"]),
+            text(&verdict["fastest"]),
+            verdict["ratio"].as_f64().unwrap_or(f64::NAN),
+        );
+    }
+    let connections = connections(results);
+    if !connections.is_empty() {
+        out += "\n| a connection from | by malloc takes so many times as long |\n|---|---|\n";
+    }
+    for rows in connections.chunk_by(|a, b| a["ours"] == b["ours"]) {
+        let cells: Vec<_> = rows
+            .iter()
+            .map(|row| format!("{} {:.1}", text(&row["malloc"]), row["times"].as_f64().unwrap_or(f64::NAN)))
+            .collect();
+        out += &format!("| {} | {} |\n", text(&rows[0]["ours"]), cells.join(", "));
+    }
+    out
+}
+
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-pub fn write(path: &Path, results: &[Figures], rounds: usize, millis: u64) -> Result<(), String> {
+/// All samples.
+pub fn json(results: &[Figures], rounds: usize, millis: u64) -> String {
     let rows: Vec<_> = results
         .iter()
         .map(|figure| {
@@ -175,8 +218,7 @@ pub fn write(path: &Path, results: &[Figures], rounds: usize, millis: u64) -> Re
         "verdicts": verdicts(results),
         "connections": connections(results),
     });
-    let text = format!("{whole:#}\n");
-    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+    format!("{whole:#}\n")
 }
 
 #[cfg(test)]
@@ -207,6 +249,10 @@ mod tests {
         let results = results(&entries, &samples);
         let row = |figure: &Figures| (figure.entry.contender, figure.ratio);
         assert_eq!(results.iter().map(row).collect::<Vec<_>>(), [("alone", 1.0), ("fast", 1.0), ("slow", 2.0)]);
+        let table = markdown(&results, 1, 2);
+        assert!(table.contains("| `case` | shared | fast 3.00 (1.00) | slow 6.00 (2.00) |  |\n"), "{table}");
+        assert!(table.contains("| `case` | local |  | alone 1.00 (1.00) |  |\n"), "{table}");
+        assert!(table.contains("| `case` | shared | fast | slow | 0.50 |\n"), "{table}");
         let verdicts = verdicts(&results);
         assert_eq!(verdicts.len(), 1);
         assert_eq!(verdicts[0]["ratio"], 0.5);
