@@ -45,6 +45,16 @@ pub struct PoolStats {
 
 impl PoolStats {
     /// The part of all acquisitions that were hits, 0 to 1; 0 when there were none.
+    ///
+    /// ```
+    /// let pool = stratalloc_pool::LocalPool::new(|| 0, |_| {});
+    /// assert_eq!(pool.stats().hit_rate(), 0.0);
+    /// for _ in 0..4 {
+    ///     drop(pool.try_acquire()?);
+    /// }
+    /// assert_eq!(pool.stats().hit_rate(), 0.75);
+    /// # Ok::<(), stratalloc_pool::AcquireError>(())
+    /// ```
     pub fn hit_rate(&self) -> f64 {
         rate(self.hits, self.misses)
     }

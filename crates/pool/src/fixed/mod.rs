@@ -97,6 +97,15 @@ impl FixedPool {
 
     /// The same with memory for `blocks` blocks.
     ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use stratalloc_pool::FixedPool;
+    ///
+    /// let pool = FixedPool::with_capacity(Layout::new::<u64>(), 100)?;
+    /// assert_eq!((pool.capacity(), pool.live()), (100, 0));
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
+    ///
     /// # Errors
     /// As for [`new`](Self::new); or the allocator refused.
     pub fn with_capacity(layout: Layout, blocks: usize) -> Result<Self, PoolError> {
@@ -154,6 +163,17 @@ impl<A: Source> FixedPool<A> {
     }
 
     /// Calls `hook` when the pool is dropped while blocks are live.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use stratalloc_pool::{FixedPool, Leak};
+    ///
+    /// let pool = FixedPool::new(Layout::new::<u64>())?.on_leak(Leak::print);
+    /// let block = pool.try_acquire().unwrap();
+    /// drop(pool); // pool dropped with 1 live of type block, 8 bytes each
+    /// # let _ = block;
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
     #[must_use]
     pub fn on_leak(mut self, hook: fn(&Leak)) -> Self {
         self.on_leak = Some(hook);
@@ -177,6 +197,21 @@ impl<A: Source> FixedPool<A> {
     }
 
     /// A block, uninitialised, aligned as the layout and the options say.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use stratalloc_pool::FixedPool;
+    ///
+    /// let pool = FixedPool::new(Layout::new::<u64>())?;
+    /// let number = pool.try_acquire().unwrap().cast::<u64>();
+    /// // SAFETY: room for a `u64`, and nobody else's.
+    /// let number = unsafe {
+    ///     number.write(17);
+    ///     number.as_ref()
+    /// };
+    /// assert_eq!(*number, 17);
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
     ///
     /// # Errors
     /// [`Exhausted`](AcquireError::Exhausted) at the limit, [`OutOfMemory`](AcquireError::OutOfMemory).
@@ -217,6 +252,19 @@ impl<A: Source> FixedPool<A> {
 
     /// Takes a block back after a look at its address: O(chunks), which doubling keeps below 64.
     ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use stratalloc_pool::{FixedPool, ReleaseError};
+    ///
+    /// let (pool, other) = (FixedPool::new(Layout::new::<u64>())?, FixedPool::new(Layout::new::<u64>())?);
+    /// let block = pool.try_acquire().unwrap();
+    /// // SAFETY: the block is live and not used.
+    /// assert!(matches!(unsafe { other.release(block) }, Err(ReleaseError::Foreign { .. })));
+    /// // SAFETY: as above.
+    /// assert!(unsafe { pool.release(block) }.is_ok());
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
+    ///
     /// # Errors
     /// Not a block of this pool, not the start of one, never handed out; in a [checked](Self::checked_in) pool,
     /// not live. Then nothing changed.
@@ -248,11 +296,31 @@ impl<A: Source> FixedPool<A> {
     }
 
     /// True when the address is the start of a block of this pool that was handed out at least once. O(chunks).
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use stratalloc_pool::FixedPool;
+    ///
+    /// let (pool, other) = (FixedPool::new(Layout::new::<u64>())?, FixedPool::new(Layout::new::<u64>())?);
+    /// let block = pool.try_acquire().unwrap();
+    /// assert!(pool.owns(block) && !other.owns(block));
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
     pub fn owns(&self, block: NonNull<u8>) -> bool {
         self.blocks().locate(block).is_ok()
     }
 
     /// Makes room for at least `more` blocks beyond the live ones, in one chunk.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use stratalloc_pool::FixedPool;
+    ///
+    /// let pool = FixedPool::new(Layout::new::<u64>())?;
+    /// pool.reserve(1000)?;
+    /// assert_eq!(pool.capacity(), 1000);
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
     ///
     /// # Errors
     /// Beyond the limit; the policy is [`Growth::None`](crate::Growth::None); the source refused.
@@ -270,6 +338,17 @@ impl<A: Source> FixedPool<A> {
     }
 
     /// Takes up to `out.len()` blocks; returns how many. Fewer only at the limit or when the source refuses.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use stratalloc_pool::FixedPool;
+    ///
+    /// let pool = FixedPool::with_capacity(Layout::new::<u64>(), 8)?;
+    /// let mut blocks = [core::ptr::NonNull::dangling(); 8];
+    /// assert_eq!(pool.acquire_batch(&mut blocks), 8);
+    /// assert_eq!(pool.live(), 8);
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
     pub fn acquire_batch(&self, out: &mut [NonNull<u8>]) -> usize {
         for (done, place) in out.iter_mut().enumerate() {
             match self.try_acquire() {
@@ -281,6 +360,19 @@ impl<A: Source> FixedPool<A> {
     }
 
     /// Takes blocks back.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use stratalloc_pool::FixedPool;
+    ///
+    /// let pool = FixedPool::new(Layout::new::<u64>())?;
+    /// let mut blocks = [core::ptr::NonNull::dangling(); 64];
+    /// assert_eq!(pool.acquire_batch(&mut blocks), 64);
+    /// // SAFETY: just taken, and not used.
+    /// unsafe { pool.release_batch(&blocks) };
+    /// assert_eq!(pool.live(), 0);
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
     ///
     /// # Safety
     /// Live blocks of this pool, each once, not used any more.
@@ -318,6 +410,16 @@ impl<A: Source> FixedPool<A> {
 
     /// Gives chunks without a live block back to the source as long as `keep` blocks stay free. Returns how many
     /// blocks went. O(free blocks × chunks).
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use stratalloc_pool::FixedPool;
+    ///
+    /// let pool = FixedPool::with_capacity(Layout::new::<u64>(), 100)?;
+    /// assert_eq!(pool.shrink_to(0), 100);
+    /// assert_eq!(pool.stats().bytes, 0);
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
     pub fn shrink_to(&self, keep: usize) -> usize {
         let before = self.blocks().capacity();
         let doomed = self.blocks().trim(keep);
@@ -335,6 +437,15 @@ impl<A: Source> FixedPool<A> {
     }
 
     /// The layout of a block: padded and aligned.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use stratalloc_pool::{CACHE_LINE, FixedPool, Options};
+    ///
+    /// let pool = FixedPool::with_options(Layout::new::<u8>(), Options::new().padded())?;
+    /// assert_eq!((pool.layout().size(), pool.block_layout().size()), (1, CACHE_LINE));
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
     pub fn block_layout(&self) -> Layout {
         self.blocks().block()
     }

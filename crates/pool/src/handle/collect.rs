@@ -17,6 +17,26 @@ impl<T: Trace, A: Source> HandlePool<T, A> {
     ///
     /// When `trace` panics, nothing was dropped. When a drop panics, the objects not yet looked at stay.
     ///
+    /// ```
+    /// use stratalloc_pool::{Handle, HandlePool, Trace, Tracer};
+    ///
+    /// struct Node(Option<Handle<Node>>);
+    ///
+    /// impl Trace for Node {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         self.0.trace(tracer);
+    ///     }
+    /// }
+    ///
+    /// let mut pool = HandlePool::new();
+    /// let leaf = pool.insert_with(|_| Node(None))?;
+    /// let root = pool.insert_with(|_| Node(Some(leaf)))?;
+    /// pool.insert_with(|me| Node(Some(me)))?; // a cycle of one, which nobody reaches
+    /// assert_eq!(pool.collect([root])?, 1);
+    /// assert!(pool.contains(leaf));
+    /// # Ok::<(), stratalloc_pool::AcquireError>(())
+    /// ```
+    ///
     /// # Errors
     /// `OutOfMemory`: the source refused the words; nothing was changed.
     pub fn collect(&mut self, roots: impl IntoIterator<Item = Handle<T>>) -> Result<usize, AcquireError> {
@@ -32,6 +52,25 @@ impl<T: Trace, A: Source> HandlePool<T, A> {
     }
 
     /// Collects, then moves what is left together: a mark–compact collection.
+    ///
+    /// ```
+    /// use stratalloc_pool::{Handle, HandlePool, Trace, Tracer};
+    ///
+    /// struct Node(Option<Handle<Node>>);
+    ///
+    /// impl Trace for Node {
+    ///     fn trace(&self, tracer: &mut Tracer<'_>) {
+    ///         self.0.trace(tracer);
+    ///     }
+    /// }
+    ///
+    /// let mut pool = HandlePool::new();
+    /// let handles: Vec<_> = (0..1000).map(|_| pool.insert_with(|_| Node(None)).unwrap()).collect();
+    /// let (dropped, done) = pool.collect_and_compact([handles[999]])?;
+    /// assert_eq!((dropped, done.moved), (999, 1));
+    /// assert!(pool.contains(handles[999]));
+    /// # Ok::<(), stratalloc_pool::AcquireError>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`collect`](HandlePool::collect).

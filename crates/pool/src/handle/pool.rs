@@ -419,6 +419,15 @@ impl<T, A: Source> HandlePool<T, A> {
     }
 
     /// True when the handle's object is in this pool. `O(1)`.
+    ///
+    /// ```
+    /// let mut pool = stratalloc_pool::HandlePool::new();
+    /// let handle = pool.insert(1).unwrap();
+    /// assert!(pool.contains(handle));
+    /// pool.remove(handle)?;
+    /// assert!(!pool.contains(handle));
+    /// # Ok::<(), stratalloc_pool::HandleError>(())
+    /// ```
     #[inline]
     pub fn contains(&self, handle: Handle<T>) -> bool {
         self.position(handle.key()).is_ok()
@@ -505,6 +514,13 @@ impl<T, A: Source> HandlePool<T, A> {
 
     /// Drops all objects and keeps the memory. When a drop panics, the others are dropped still.
     /// `O(capacity)`.
+    ///
+    /// ```
+    /// let mut pool = stratalloc_pool::HandlePool::new();
+    /// let handle = pool.insert(1).unwrap();
+    /// pool.clear();
+    /// assert!(pool.is_empty() && pool.get(handle).is_err());
+    /// ```
     pub fn clear(&mut self) {
         struct Others<'a, T, A: Source>(&'a mut HandlePool<T, A>);
         impl<T, A: Source> Drop for Others<'_, T, A> {
@@ -527,6 +543,14 @@ impl<T, A: Source> HandlePool<T, A> {
     }
 
     /// The figures. A hit is an insertion into memory that was there. `O(1)`.
+    ///
+    /// ```
+    /// let mut pool = stratalloc_pool::HandlePool::new();
+    /// let handle = pool.insert(1).unwrap();
+    /// pool.remove(handle).unwrap();
+    /// let stats = pool.stats();
+    /// assert_eq!((stats.live, stats.peak, stats.misses), (0, 1, 1));
+    /// ```
     pub fn stats(&self) -> PoolStats {
         let capacity = self.chunks.capacity().min(self.limit);
         let bytes = self.chunks.bytes() + self.slots.bytes() + self.adopted.bytes();

@@ -44,7 +44,7 @@ const FIRST: usize = if cfg!(any(loom, shuttle)) { 1 } else { 32 };
 /// # Memory
 /// Bounded ([`Growth::None`]: memory for `capacity` objects at once) or growing by doubling, up to `limit` and to
 /// 2³² − 2. Memory is not given back before the pool goes, since a popper may be late and read a slot's link;
-/// [`shrink_to`](Self::shrink_to) drops objects only. A slot is its block and a link of 16 bytes elsewhere.
+/// [`shrink_to`](Self::shrink_to) drops objects only. A slot is its block and a link of 32 bytes elsewhere.
 ///
 /// `Sync` if and only if `T: Send`:
 ///
@@ -92,6 +92,15 @@ unsafe impl<T: Send, M: Manage<T> + Send, A: Source + Send> Send for LockFreePoo
 impl<T, F: Fn() -> T, R: Fn(&mut T)> LockFreePool<T, (F, R)> {
     /// A growing pool on the global allocator. No memory is taken yet.
     ///
+    /// ```
+    /// use stratalloc_pool::LockFreePool;
+    ///
+    /// let pool = LockFreePool::new(String::new, String::clear);
+    /// pool.try_acquire()?.push_str("message");
+    /// assert_eq!((pool.stats().free, &**pool.try_acquire()?), (1, ""));
+    /// # Ok::<(), stratalloc_pool::AcquireError>(())
+    /// ```
+    ///
     /// # Panics
     /// The type's alignment is above [`MAX_ALIGN`](crate::MAX_ALIGN).
     pub fn new(make: F, reset: R) -> Self {
@@ -102,6 +111,16 @@ impl<T, F: Fn() -> T, R: Fn(&mut T)> LockFreePool<T, (F, R)> {
     }
 
     /// A pool of exactly `objects` slots, allocated now; objects are constructed when first needed.
+    ///
+    /// ```
+    /// use stratalloc_pool::{AcquireError, LockFreePool};
+    ///
+    /// let pool = LockFreePool::bounded(1, || 0u64, |_| {})?;
+    /// let one = pool.try_acquire().unwrap();
+    /// assert_eq!(pool.try_acquire().err(), Some(AcquireError::Exhausted));
+    /// # drop(one);
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
     ///
     /// # Errors
     /// Zero or too many; or the allocator refused.
@@ -167,6 +186,17 @@ impl<T, M: Manage<T>, A: Source> LockFreePool<T, M, A> {
     }
 
     /// The same with a guard that holds the pool by `Arc`.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use stratalloc_pool::LockFreePool;
+    ///
+    /// let pool = Arc::new(LockFreePool::new(String::new, String::clear));
+    /// let message = pool.try_acquire_owned()?;
+    /// std::thread::spawn(move || drop(message)).join().unwrap(); // returned by that thread
+    /// assert_eq!(pool.stats().free, 1);
+    /// # Ok::<(), stratalloc_pool::AcquireError>(())
+    /// ```
     ///
     /// # Errors
     /// As for [`try_acquire`](Self::try_acquire).
@@ -262,6 +292,15 @@ impl<T, M: Manage<T>, A: Source> LockFreePool<T, M, A> {
 
     /// Constructs objects until about `free` wait; other threads may take them meanwhile.
     ///
+    /// ```
+    /// use stratalloc_pool::LockFreePool;
+    ///
+    /// let pool = LockFreePool::new(|| [0u8; 64], |_| {});
+    /// pool.prefill(10)?;
+    /// assert_eq!((pool.stats().free, pool.stats().misses), (10, 0));
+    /// # Ok::<(), stratalloc_pool::AcquireError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Exhausted`](AcquireError::Exhausted) at the limit, [`OutOfMemory`](AcquireError::OutOfMemory). What was
     /// constructed stays.
@@ -284,6 +323,16 @@ impl<T, M: Manage<T>, A: Source> LockFreePool<T, M, A> {
     }
 
     /// Drops free objects until about `keep` wait; their slots stay. Returns how many were dropped.
+    ///
+    /// ```
+    /// use stratalloc_pool::LockFreePool;
+    ///
+    /// let pool = LockFreePool::new(|| vec![0u8; 4096], |_| {});
+    /// pool.prefill(10)?;
+    /// assert_eq!(pool.shrink_to(4), 6);
+    /// assert_eq!(pool.stats().free, 4);
+    /// # Ok::<(), stratalloc_pool::AcquireError>(())
+    /// ```
     ///
     /// # Panics
     /// When a drop does; the pool is good afterwards.

@@ -104,6 +104,15 @@ impl<P: Deref<Target: Home>> Pooled<P> {
 
     /// Drops the object instead of returning it: a connection that broke. If the drop panics, the block is still
     /// returned.
+    ///
+    /// ```
+    /// use stratalloc_pool::{LocalPool, Pooled};
+    ///
+    /// let pool = LocalPool::new(String::new, String::clear);
+    /// Pooled::discard(pool.try_acquire()?);
+    /// assert_eq!((pool.stats().live, pool.stats().free), (0, 0));
+    /// # Ok::<(), stratalloc_pool::AcquireError>(())
+    /// ```
     pub fn discard(this: Self) {
         drop(Self::into_inner(this));
     }

@@ -143,6 +143,13 @@ impl<T, M: Manage<T>, A: Source> LocalPool<T, M, A> {
 
     /// Constructs objects until `free` wait.
     ///
+    /// ```
+    /// let pool = stratalloc_pool::LocalPool::new(|| vec![0u8; 4096], |_| {});
+    /// pool.prefill(4)?;
+    /// assert_eq!(pool.stats().free, 4);
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
+    ///
     /// # Errors
     /// Beyond the limit; the source refused. What was constructed stays.
     ///
@@ -164,6 +171,14 @@ impl<T, M: Manage<T>, A: Source> LocalPool<T, M, A> {
 
     /// Drops free objects until at most `keep` wait, and gives chunks without an object back to the source. Returns how many
     /// were dropped.
+    ///
+    /// ```
+    /// let pool = stratalloc_pool::LocalPool::new(|| vec![0u8; 4096], |_| {});
+    /// pool.prefill(4)?;
+    /// pool.shrink_to(1);
+    /// assert_eq!(pool.stats().free, 1);
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
     ///
     /// # Panics
     /// When a drop does; the pool is good afterwards.

@@ -110,6 +110,14 @@ impl<T, F: Fn() -> T, R: Fn(&mut T)> ObjectPool<T, (F, R)> {
 
     /// The same with memory for `objects` objects; they are constructed when first needed.
     ///
+    /// ```
+    /// use stratalloc_pool::ObjectPool;
+    ///
+    /// let pool = ObjectPool::with_capacity(8, || 0u64, |_| {})?;
+    /// assert_eq!((pool.stats().capacity, pool.stats().free), (8, 0)); // constructed when needed
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
+    ///
     /// # Errors
     /// Too many; or the allocator refused.
     pub fn with_capacity(objects: usize, make: F, reset: R) -> Result<Self, PoolError> {
@@ -170,6 +178,17 @@ impl<T, M: Manage<T>, A: Source> ObjectPool<T, M, A> {
 
     /// An object, without waiting.
     ///
+    /// ```
+    /// use stratalloc_pool::ObjectPool;
+    ///
+    /// let pool = ObjectPool::new(String::new, String::clear);
+    /// let mut name = pool.try_acquire()?;
+    /// name.push_str("Ada");
+    /// assert_eq!(pool.stats().live, 1);
+    /// # drop(name);
+    /// # Ok::<(), stratalloc_pool::AcquireError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Exhausted`](AcquireError::Exhausted) at the limit, [`OutOfMemory`](AcquireError::OutOfMemory).
     ///
@@ -225,6 +244,18 @@ impl<T, M: Manage<T>, A: Source> ObjectPool<T, M, A> {
     }
 
     /// An object; the thread sleeps up to `timeout` for one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stratalloc_pool::{ObjectPool, Options};
+    ///
+    /// let pool = ObjectPool::with_options(|| 0u64, |_| {}, Options::new().limit(1))?;
+    /// let one = pool.try_acquire().unwrap();
+    /// assert!(pool.acquire_timeout(Duration::from_millis(1)).is_err());
+    /// drop(one);
+    /// assert!(pool.acquire_timeout(Duration::from_millis(1)).is_ok());
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
     ///
     /// # Errors
     /// [`TimedOut`](AcquireError::TimedOut), [`OutOfMemory`](AcquireError::OutOfMemory).
@@ -374,6 +405,15 @@ impl<T, M: Manage<T>, A: Source> ObjectPool<T, M, A> {
 
     /// Constructs objects until `free` wait.
     ///
+    /// ```
+    /// use stratalloc_pool::ObjectPool;
+    ///
+    /// let pool = ObjectPool::new(|| vec![0u8; 4096], |_| {});
+    /// pool.prefill(4)?;
+    /// assert_eq!(pool.stats().free, 4);
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
+    ///
     /// # Errors
     /// Beyond the limit; the source refused. What was constructed stays.
     ///
@@ -408,6 +448,16 @@ impl<T, M: Manage<T>, A: Source> ObjectPool<T, M, A> {
     /// Drops free objects until at most `keep` wait, first those whose chunk has nothing live, and gives chunks without
     /// an object back to the source. Returns how many were dropped. The lock is held while O(free × chunks) pointers
     /// are looked at.
+    ///
+    /// ```
+    /// use stratalloc_pool::ObjectPool;
+    ///
+    /// let pool = ObjectPool::new(|| vec![0u8; 4096], |_| {});
+    /// pool.prefill(4)?;
+    /// pool.shrink_to(1);
+    /// assert_eq!(pool.stats().free, 1);
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
     ///
     /// # Panics
     /// When a drop does; the pool is good afterwards.

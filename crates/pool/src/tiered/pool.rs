@@ -232,6 +232,17 @@ impl<T, M: Manage<T>, A: Source + 'static> TieredPool<T, M, A> {
     }
 
     /// What each level did. O(threads + stripes).
+    ///
+    /// ```
+    /// use stratalloc_pool::TieredPool;
+    ///
+    /// let pool = TieredPool::new(String::new, String::clear);
+    /// drop(pool.try_acquire()?);
+    /// drop(pool.try_acquire()?);
+    /// println!("{:?}", pool.tier_stats());
+    /// assert_eq!(pool.stats().hits, 1);
+    /// # Ok::<(), stratalloc_pool::AcquireError>(())
+    /// ```
     pub fn tier_stats(&self) -> TierStats {
         TierStats::of(&self.tiers.levels().figures())
     }

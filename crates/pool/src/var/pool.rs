@@ -156,6 +156,15 @@ impl<A: Source> VarPool<A> {
     /// the alignment is above a granule and the block preferred does not do. When nothing fits: a
     /// pass over all blocks where coalescing is deferred, then a segment more.
     ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use stratalloc_pool::VarPool;
+    ///
+    /// let pool = VarPool::new();
+    /// let record = pool.allocate(Layout::from_size_align(100, 32).unwrap()).unwrap();
+    /// assert_eq!(record.cast::<u8>().addr().get() % 32, 0);
+    /// ```
+    ///
     /// # Errors
     /// `Exhausted`: no free block is long enough, or none can be described, and the pool may not grow.
     /// `OutOfMemory`: it may, but the source refused. Nothing was changed.
@@ -250,6 +259,17 @@ impl<A: Source> VarPool<A> {
     /// Costs `O(1)` expected, and `O(log n)` of n free blocks where the result is filed in a tree (see
     /// [`Fit`](crate::Fit)); with [`Coalescing::DeferredUntil`](crate::Coalescing) a pass over
     /// all blocks now and then.
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use stratalloc_pool::VarPool;
+    ///
+    /// let pool = VarPool::new();
+    /// let record = pool.allocate(Layout::new::<[u8; 100]>()).unwrap();
+    /// // SAFETY: the block is not used any more.
+    /// unsafe { pool.release(record.cast()) }.unwrap();
+    /// assert_eq!(pool.stats().live, 0);
+    /// ```
     ///
     /// # Errors
     /// `Foreign`, `Inside` or `NotLive`: `block` is not the beginning of a block in use. Nothing was changed.
