@@ -16,7 +16,7 @@
 //! # Method
 //! Each measurement is a process of its own: the program starts itself as `pools one CONTENDER CASE`. In a round every
 //! contender of every case is measured once, and each round begins with another contender, so that a slow
-//! spell of the machine meets all of them. The figure is the median over the rounds, in nanoseconds for each
+//! spell of the machine meets all of them. The figure is the median over the rounds (with `--least` the least, for a machine that is busy), in nanoseconds for each
 //! operation; the ratio is to the fastest of the same case and group.
 //!
 //! Two groups, never compared with each other: `local` contenders serve one thread at a time and need no atomics;
@@ -105,6 +105,9 @@ struct Run {
     /// Only contenders whose name contains this
     #[arg(long, default_value = "")]
     contender: String,
+    /// Take each contender's least measurement for its figure, not the median: for a machine that is busy
+    #[arg(long)]
+    least: bool,
     /// Where to write all samples as JSON; a name that ends in .md gets the tables of docs/measurements.md instead
     #[arg(long)]
     out: Option<PathBuf>,
@@ -172,12 +175,13 @@ fn run(run: &Run) -> Result<(), String> {
             }
         }
     }
-    let results = report::results(&entries, &samples);
+    let figure = if run.least { report::least } else { report::median };
+    let results = report::results(&entries, &samples, figure);
     report::print(&results);
     if let Some(path) = &run.out {
         let text = match path.extension().is_some_and(|extension| extension == "md") {
-            true => report::markdown(&results, run.rounds, run.millis),
-            false => report::json(&results, run.rounds, run.millis),
+            true => report::markdown(&results, run.rounds, run.millis, run.least),
+            false => report::json(&results, run.rounds, run.millis, run.least),
         };
         std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }

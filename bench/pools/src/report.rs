@@ -8,7 +8,8 @@ use crate::registry::{Entry, Kind};
 pub struct Figures<'a> {
     entry: &'a Entry,
     samples: &'a [f64],
-    median: f64,
+    /// In nanoseconds for each operation: the median of the samples, or the least.
+    figure: f64,
     /// To the fastest of its case and group.
     ratio: f64,
 }
@@ -20,15 +21,21 @@ pub fn cases(entries: &[Entry]) -> Vec<&'static str> {
     cases
 }
 
-fn median(samples: &[f64]) -> f64 {
+/// The middle one.
+pub fn median(samples: &[f64]) -> f64 {
     let mut sorted = samples.to_vec();
     sorted.sort_by(f64::total_cmp);
     let half = sorted.len() / 2;
     if sorted.len() % 2 == 1 { sorted[half] } else { f64::midpoint(sorted[half - 1], sorted[half]) }
 }
 
-/// By case and group, the fastest first.
-pub fn results<'a>(entries: &'a [Entry], samples: &'a [Vec<f64>]) -> Vec<Figures<'a>> {
+/// The least.
+pub fn least(samples: &[f64]) -> f64 {
+    samples.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+/// By case and group, the fastest first; a contender's figure is `figure` of its samples.
+pub fn results<'a>(entries: &'a [Entry], samples: &'a [Vec<f64>], figure: fn(&[f64]) -> f64) -> Vec<Figures<'a>> {
     let mut results: Vec<Figures<'a>> = Vec::new();
     for case in cases(entries) {
         for group in ["local", "shared"] {
@@ -36,12 +43,12 @@ pub fn results<'a>(entries: &'a [Entry], samples: &'a [Vec<f64>]) -> Vec<Figures
                 .iter()
                 .zip(samples)
                 .filter(|(entry, _)| entry.case == case && entry.group == group)
-                .map(|(entry, samples)| Figures { entry, samples, median: median(samples), ratio: 1.0 })
+                .map(|(entry, samples)| Figures { entry, samples, figure: figure(samples), ratio: 1.0 })
                 .collect();
-            figures.sort_by(|a, b| a.median.total_cmp(&b.median));
-            let fastest = figures.first().map_or(1.0, |first| first.median);
+            figures.sort_by(|a, b| a.figure.total_cmp(&b.figure));
+            let fastest = figures.first().map_or(1.0, |first| first.figure);
             for figure in &mut figures {
-                figure.ratio = figure.median / fastest;
+                figure.ratio = figure.figure / fastest;
             }
             results.append(&mut figures);
         }
@@ -50,7 +57,7 @@ pub fn results<'a>(entries: &'a [Entry], samples: &'a [Vec<f64>]) -> Vec<Figures
 }
 
 fn fastest<'a>(case: &[&'a Figures<'a>], kind: Kind) -> Option<&'a Figures<'a>> {
-    case.iter().copied().filter(|figure| figure.entry.kind == kind).min_by(|a, b| a.median.total_cmp(&b.median))
+    case.iter().copied().filter(|figure| figure.entry.kind == kind).min_by(|a, b| a.figure.total_cmp(&b.figure))
 }
 
 /// Our fastest against each other kind's fastest, for each case and group.
@@ -67,7 +74,7 @@ fn verdicts(results: &[Figures]) -> Vec<Value> {
                     "ours": ours.entry.contender,
                     "against": kind.name(),
                     "fastest": other.entry.contender,
-                    "ratio": ours.median / other.median,
+                    "ratio": ours.figure / other.figure,
                 }));
             }
         }
@@ -85,7 +92,7 @@ fn connections(results: &[Figures]) -> Vec<Value> {
                 json!({
                     "ours": ours.entry.contender,
                     "malloc": malloc.entry.contender,
-                    "times": malloc.median / ours.median,
+                    "times": malloc.figure / ours.figure,
                 })
             })
         })
@@ -111,12 +118,12 @@ pub fn print(results: &[Figures]) {
             );
             last = (case, group);
         }
-        let least = figure.samples.iter().copied().fold(f64::INFINITY, f64::min);
+        let least = least(figure.samples);
         let most = figure.samples.iter().copied().fold(0.0, f64::max);
         println!(
             "    {contender:22}{:8}{:>10.2}{least:>10.2}{most:>10.2}{:>8.2}",
             kind.name(),
-            figure.median,
+            median(figure.samples),
             figure.ratio
         );
     }
@@ -148,16 +155,17 @@ pub fn print(results: &[Figures]) {
 }
 
 /// The results as the tables of docs/measurements.md: for each case and group all contenders, the fastest first.
-pub fn markdown(results: &[Figures], rounds: usize, millis: u64) -> String {
-    let mut out = format!("{rounds} rounds of {millis} ms; median in nanoseconds, in parentheses the ratio.\n\n");
+pub fn markdown(results: &[Figures], rounds: usize, millis: u64, is_least: bool) -> String {
+    let what = if is_least { "least" } else { "median" };
+    let mut out = format!("{rounds} rounds of {millis} ms; {what} in nanoseconds, in parentheses the ratio.\n\n");
     out += "| case | group | ours | others, the fastest first | general allocators |\n|---|---|---|---|---|\n";
     for part in results.chunk_by(|a, b| (a.entry.case, a.entry.group) == (b.entry.case, b.entry.group)) {
         let column = |kind| {
             let of_kind = part.iter().filter(|figure| figure.entry.kind == kind);
             let cells: Vec<_> = of_kind
                 .map(|figure| {
-                    let Figures { entry, median, ratio, .. } = figure;
-                    format!("{} {median:.2} ({ratio:.2})", entry.contender)
+                    let Figures { entry, figure, ratio, .. } = figure;
+                    format!("{} {figure:.2} ({ratio:.2})", entry.contender)
                 })
                 .collect();
             cells.join(", ")
@@ -196,7 +204,7 @@ fn text(value: &Value) -> &str {
 }
 
 /// All samples.
-pub fn json(results: &[Figures], rounds: usize, millis: u64) -> String {
+pub fn json(results: &[Figures], rounds: usize, millis: u64, is_least: bool) -> String {
     let rows: Vec<_> = results
         .iter()
         .map(|figure| {
@@ -205,7 +213,8 @@ pub fn json(results: &[Figures], rounds: usize, millis: u64) -> String {
                 "group": figure.entry.group,
                 "kind": figure.entry.kind.name(),
                 "contender": figure.entry.contender,
-                "median_ns": figure.median,
+                "figure_ns": figure.figure,
+                "median_ns": median(figure.samples),
                 "ratio": figure.ratio,
                 "samples_ns": figure.samples,
             })
@@ -214,6 +223,7 @@ pub fn json(results: &[Figures], rounds: usize, millis: u64) -> String {
     let whole = json!({
         "rounds": rounds,
         "millis": millis,
+        "figure": if is_least { "least" } else { "median" },
         "results": rows,
         "verdicts": verdicts(results),
         "connections": connections(results),
@@ -229,6 +239,7 @@ mod tests {
     fn the_median_of_an_even_number_lies_between_two() {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert_eq!(least(&[4.0, 1.0, 2.0]), 1.0);
     }
 
     #[test]
@@ -246,10 +257,10 @@ mod tests {
             entry("shared", Kind::Ours, "fast"),
         ];
         let samples = [vec![6.0], vec![1.0], vec![3.0]];
-        let results = results(&entries, &samples);
+        let results = results(&entries, &samples, median);
         let row = |figure: &Figures| (figure.entry.contender, figure.ratio);
         assert_eq!(results.iter().map(row).collect::<Vec<_>>(), [("alone", 1.0), ("fast", 1.0), ("slow", 2.0)]);
-        let table = markdown(&results, 1, 2);
+        let table = markdown(&results, 1, 2, false);
         assert!(table.contains("| `case` | shared | fast 3.00 (1.00) | slow 6.00 (2.00) |  |\n"), "{table}");
         assert!(table.contains("| `case` | local |  | alone 1.00 (1.00) |  |\n"), "{table}");
         assert!(table.contains("| `case` | shared | fast | slow | 0.50 |\n"), "{table}");
