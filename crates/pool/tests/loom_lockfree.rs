@@ -3,7 +3,8 @@
 //! Objects are loom's cells: two threads at one object, or one that does not see what the last holder did, is
 //! reported.
 //!
-//! Seen to fail with: no tag in `pop` (ABA: `a_top_that_comes_back_is_noticed`), `Relaxed` for the Release of `push`, for the
+//! Seen to fail with: `Acquire` alone in the exchange that takes from a cell or the stack (a search finds nothing although
+//! an object waits), `Relaxed` for the Release of a cell's `put`, no tag in `pop` (ABA: `a_top_that_comes_back_is_noticed`), `Relaxed` for the Release of `push`, for the
 //! Acquire of `pop`'s load or for those of its exchange, segments published and read with `Relaxed`.
 #![cfg(loom)]
 
@@ -174,5 +175,26 @@ fn an_object_that_waits_is_found_wherever_it_goes() {
         }
         thread.join().unwrap();
         assert_eq!((pool.stats().free, pool.stats().live), (2, 0));
+    });
+}
+
+#[test]
+fn two_threads_that_share_a_cell_never_have_one_object() {
+    check(3, || {
+        // In models there are two cells, of which the thread after the next has the first's.
+        thread::spawn(|| {}).join().unwrap();
+        let pool = pool(bounded(2));
+        pool.prefill(2).unwrap();
+        let other = pool.clone();
+        let thread = thread::spawn(move || {
+            for _ in 0..2 {
+                other.try_acquire().unwrap().touch();
+            }
+        });
+        for _ in 0..2 {
+            pool.try_acquire().unwrap().touch();
+        }
+        thread.join().unwrap();
+        assert_eq!((pool.stats().free, pool.stats().hits), (2, 4));
     });
 }

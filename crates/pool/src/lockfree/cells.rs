@@ -45,8 +45,9 @@ impl Cell {
             // which it would wait for it.
             let link = self.link.load(Ordering::Acquire);
             let empty = (word & !INDEX).wrapping_add(TAG);
-            // Acquire: the new holder sees all that the last one did with the object.
-            match self.word.compare_exchange_weak(word, empty, Ordering::Acquire, Ordering::Acquire) {
+            // Acquire: the new holder sees all that the last one did with the object. Release: who sees that it is taken
+            // sees what this thread put elsewhere before; a search counts on that.
+            match self.word.compare_exchange_weak(word, empty, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
                     // SAFETY: not null, since something was put here before; links stay while the pool is there.
                     let link = unsafe { &*link };

@@ -62,8 +62,8 @@ impl Stack {
             let next = link.next.load(Ordering::Relaxed);
             let guess = link.below.load(Ordering::Acquire);
             let new = (head & !INDEX).wrapping_add(TAG) | u64::from(next);
-            // Acquire as above: the new holder sees all that the last one did with the object.
-            match self.word.compare_exchange_weak(head, new, Ordering::Acquire, Ordering::Acquire) {
+            // Acquire as above: the new holder sees all that the last one did with the object. Release as for cells.
+            match self.word.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
                     // Release: the address came from somebody else perhaps, and goes on with what came with it.
                     self.top.store(guess, Ordering::Release);
