@@ -3,9 +3,10 @@
 //! Objects are loom's cells: two threads at one object, or one that does not see what the last holder did, is
 //! reported.
 //!
-//! Seen to fail with: `Acquire` alone in the exchange that takes from a cell or the stack (a search finds nothing although
-//! an object waits), `Relaxed` for the Release of a cell's `put`, no tag in `pop` (ABA: `a_top_that_comes_back_is_noticed`), `Relaxed` for the Release of `push`, for the
-//! Acquire of `pop`'s load or for those of its exchange, segments published and read with `Relaxed`.
+//! Seen to fail with: one look at stack and cells in place of two equal ones, `Acquire` alone in the exchange that
+//! takes from a cell or the stack (a search finds nothing although an object waits), `Relaxed` for the Release of a
+//! cell's `put`, no tag in `pop` (ABA: `a_top_that_comes_back_is_noticed`), `Relaxed` for the Release of `push`,
+//! for the Acquire of `pop`'s load or for those of its exchange, segments published and read with `Relaxed`.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
