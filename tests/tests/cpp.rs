@@ -42,12 +42,11 @@ const LIBCXX_20: Way = Way { name: "libcxx-20", compiler: "clang++", flags: &["-
 const ASAN: Way = Way {
     name: "asan",
     compiler: "g++",
-    // Without variables tracked through optimised code: half the time to compile.
-    flags: &["-std=c++17", "-fsanitize=address", "-fno-var-tracking"],
+    flags: &["-std=c++17", "-fsanitize=address"],
 };
 const UBSAN: Way = Way {
     name: "ubsan",
-    compiler: "clang++",
+    compiler: "g++",
     flags: &["-std=c++20", "-fsanitize=undefined", "-fno-sanitize-recover=all"],
 };
 const BARE: Way = Way { name: "bare", compiler: "g++", flags: &["-std=c++17", "-fno-exceptions", "-fno-rtti"] };
