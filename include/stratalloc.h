@@ -433,7 +433,7 @@ int strat_tiered_pool_stats(const struct strat_tiered_pool *pool,
  *
  * Does not allocate. Walks all spans: some 10 us for each 100 MiB of small blocks. Any thread.
  */
-int strat_stats(struct strat_stats *stats) STRAT_NOEXCEPT;
+int strat_stats_get(struct strat_stats *stats) STRAT_NOEXCEPT;
 
 /**
  * Writes all figures, with those of the size classes in use and of the process, as one JSON object.

@@ -39,11 +39,7 @@ const CLANG_17: Way = Way { name: "clang-17", compiler: "clang++", flags: &["-st
 const CLANG_20: Way = Way { name: "clang-20", compiler: "clang++", flags: &["-std=c++20"] };
 const LIBCXX_17: Way = Way { name: "libcxx-17", compiler: "clang++", flags: &["-std=c++17", "-stdlib=libc++"] };
 const LIBCXX_20: Way = Way { name: "libcxx-20", compiler: "clang++", flags: &["-std=c++20", "-stdlib=libc++"] };
-const ASAN: Way = Way {
-    name: "asan",
-    compiler: "g++",
-    flags: &["-std=c++17", "-fsanitize=address"],
-};
+const ASAN: Way = Way { name: "asan", compiler: "g++", flags: &["-std=c++17", "-fsanitize=address"] };
 const UBSAN: Way = Way {
     name: "ubsan",
     compiler: "g++",

@@ -65,7 +65,7 @@ const OWN: &[&str] = &[
     "strat_option_set",
     "strat_realloc",
     "strat_reallocarray",
-    "strat_stats",
+    "strat_stats_get",
     "strat_stats_json",
     "strat_tiered_pool_acquire",
     "strat_tiered_pool_destroy",

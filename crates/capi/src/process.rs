@@ -85,7 +85,7 @@ const _: () = assert!(offset_of!(strat_stats, size) == 0);
 ///
 /// Does not allocate. Walks all spans: some 10 us for each 100 MiB of small blocks. Any thread.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn strat_stats(stats: *mut strat_stats) -> c_int {
+pub unsafe extern "C" fn strat_stats_get(stats: *mut strat_stats) -> c_int {
     let figures = |size| {
         let mut now = Snapshot::EMPTY;
         raw::snapshot(&mut now);

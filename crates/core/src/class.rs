@@ -108,7 +108,7 @@ pub fn coarse_class(class: usize) -> usize {
 }
 
 /// Slices of a span of `class` for a heap that has `spans` of that class already: a heap with little of a
-/// class touches little memory for it, one with much takes long spans, up to [`GROWN`] bytes.
+/// class touches little memory for it, one with much takes long spans, up to 64 KiB.
 #[inline]
 pub fn slices_of_class(class: usize, spans: usize) -> usize {
     let first = SLICES[class] as usize;

@@ -1,5 +1,5 @@
 //! The one place where atomics come from: `core`'s, or loom's when a model runs (`--cfg loom`), or, with the
-//! feature `count-shared`, ones that count what they do (see [`count`]).
+//! feature `count-shared`, ones that count what they do (see `sync::count`).
 //!
 //! Loom's atomics cannot be made in constants, so types that a model uses have a `new` of each kind.
 

@@ -21,15 +21,7 @@
 #include <version>
 #endif
 
-// The C function strat_stats has the name of its struct, which GCC's -Wshadow takes for a mistake.
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow"
-#endif
 #include <stratalloc.h>
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
 
 /// 1 where exceptions are on. Without them (-fno-exceptions) what would throw says why on stderr and aborts.
 #if defined(__cpp_exceptions)

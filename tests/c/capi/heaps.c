@@ -162,7 +162,7 @@ static void refusals(void) {
 
 static void whole_heaps_go(void) {
     struct strat_stats before = {.size = sizeof before}, during = before, after = before;
-    CHECK(strat_stats(&before) == 0, "figures");
+    CHECK(strat_stats_get(&before) == 0, "figures");
     for (int round = 0; round < 20; round++) {
         struct strat_heap *heap = strat_heap_new();
         for (size_t bytes = 0, n = 0; bytes < 32 * MIB; n++) {
@@ -170,10 +170,10 @@ static void whole_heaps_go(void) {
             CHECK(strat_heap_malloc(heap, size) != NULL, "memory");
             bytes += size;
         }
-        CHECK(strat_stats(&during) == 0 && during.allocated >= before.allocated + 32 * MIB, "%zu", during.allocated);
+        CHECK(strat_stats_get(&during) == 0 && during.allocated >= before.allocated + 32 * MIB, "%zu", during.allocated);
         strat_heap_destroy(heap);
     }
-    CHECK(strat_stats(&after) == 0 && after.allocated < before.allocated + MIB, "%zu then %zu", before.allocated, after.allocated);
+    CHECK(strat_stats_get(&after) == 0 && after.allocated < before.allocated + MIB, "%zu then %zu", before.allocated, after.allocated);
     CHECK(after.large_live == before.large_live && after.heaps == before.heaps, "large blocks or heaps are left");
 }
 

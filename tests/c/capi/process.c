@@ -9,18 +9,18 @@ static void figures(void) {
     memset(&now, 0xee, sizeof now);
     now.size = sizeof now;
     errno = 7;
-    CHECK(strat_stats(&now) == 0 && now.size == sizeof now, "filled %zu", now.size);
+    CHECK(strat_stats_get(&now) == 0 && now.size == sizeof now, "filled %zu", now.size);
     CHECK(now.allocated <= now.touched && now.touched <= now.active && now.active <= now.mapped, "order");
     CHECK(now.active + now.dirty + now.clean == now.mapped && now.heaps >= 1 && now.os_calls >= 1, "sums");
     struct strat_stats then = now;
     char *block = strat_malloc(10 * MIB);
-    CHECK(strat_stats(&now) == 0 && now.allocated >= then.allocated + 10 * MIB, "%zu more", now.allocated - then.allocated);
+    CHECK(strat_stats_get(&now) == 0 && now.allocated >= then.allocated + 10 * MIB, "%zu more", now.allocated - then.allocated);
     CHECK(now.large_live == then.large_live + 1 && now.large_bytes >= then.large_bytes + 10 * MIB, "a large block");
     CHECK(now.large_allocs == then.large_allocs + 1 && now.peak_active >= now.active, "counted");
     memset(block, 1, 10 * MIB);
     strat_free(block);
     CHECK(strat_trim(0), "10 MiB go back");
-    CHECK(strat_stats(&now) == 0 && now.dirty == 0 && now.purged > then.purged && now.purges > then.purges, "%zu dirty", now.dirty);
+    CHECK(strat_stats_get(&now) == 0 && now.dirty == 0 && now.purged > then.purged && now.purges > then.purges, "%zu dirty", now.dirty);
     CHECK(!strat_trim(0), "nothing is left to go back");
 
     /* An older program's struct, and a newer one's. */
@@ -30,15 +30,15 @@ static void figures(void) {
     } larger;
     memset(&larger, 0x77, sizeof larger);
     larger.stats.size = sizeof larger;
-    CHECK(strat_stats(&larger.stats) == 0 && larger.stats.size == sizeof(struct strat_stats), "%zu", larger.stats.size);
+    CHECK(strat_stats_get(&larger.stats) == 0 && larger.stats.size == sizeof(struct strat_stats), "%zu", larger.stats.size);
     for (size_t i = 0; i < sizeof larger.more; i++)
         CHECK(larger.more[i] == 0x77, "written beyond what the library knows");
     memset(&now, 0x77, sizeof now);
     now.size = offsetof(struct strat_stats, dirty);
-    CHECK(strat_stats(&now) == 0 && now.size == offsetof(struct strat_stats, dirty), "%zu", now.size);
+    CHECK(strat_stats_get(&now) == 0 && now.size == offsetof(struct strat_stats, dirty), "%zu", now.size);
     CHECK(now.allocated <= now.touched && now.dirty == (size_t)0x7777777777777777, "written beyond the struct");
     now.size = sizeof(size_t);
-    CHECK(strat_stats(&now) == EINVAL && strat_stats(NULL) == EINVAL, "no struct");
+    CHECK(strat_stats_get(&now) == EINVAL && strat_stats_get(NULL) == EINVAL, "no struct");
     CHECK(errno == 7, "errno %d", errno);
 }
 
