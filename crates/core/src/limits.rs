@@ -37,7 +37,7 @@ use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering
 use core::ptr::null_mut;
 
 /// Slices mapped before the system is asked for limits: 16 MiB.
-const FIRST: usize = 256;
+const FIRST: usize = (16 << 20) / SLICE;
 /// How old a reading may be, ms, where it would be read again.
 const FRESH_MS: u64 = 2000;
 /// Heaps that wait parked for each CPU.
@@ -47,7 +47,7 @@ const KEPT: usize = 512 * 1024;
 /// Part of the soft limit that may stay dirty although nothing is left below it: a sixty-fourth.
 const FLOOR: usize = 64;
 /// Slices, at least, by which use grows between two purges beyond the soft limit: 1 MiB.
-const STEP: usize = 16;
+const STEP: usize = (1 << 20) / SLICE;
 
 /// A callback for the soft limit: what is held and the limit, bytes, and the argument given with it.
 pub type Callback = unsafe extern "C" fn(usize, usize, *mut u8);

@@ -16,6 +16,8 @@ use stratalloc_core::os::{Bound, Source, SystemLimits};
 use stratalloc_core::stats::{Limits, Snapshot};
 use stratalloc_os::mock::{Call, Mock};
 
+/// A large block, and whole slices, whatever a slice is.
+const PIECE: usize = 64 << 10;
 const MIB: usize = 1 << 20;
 
 fn bound(value: usize, source: Source) -> Bound {
@@ -206,7 +208,7 @@ fn the_soft_limit_is_the_option_or_memory_high_or_seven_eighths_of_memory_max() 
 fn the_soft_limit_purges_first_and_calls_only_if_that_was_not_enough() {
     let rig = Rig::new(patient().with_soft_limit(20 * MIB).with_dirty_min(64 * MIB), system(0, 1));
     // Every other of these stays, so what is freed serves no larger block.
-    let blocks: Vec<_> = (0..128).map(|_| rig.alloc(SLICE)).collect();
+    let blocks: Vec<_> = (0..128).map(|_| rig.alloc(PIECE)).collect();
     for pair in blocks.chunks(2) {
         rig.free(pair[0]);
     }
@@ -250,7 +252,7 @@ fn an_excursion_calls_once_and_the_next_begins_below_seven_eighths() {
     // Below 14 MiB, with what is dirty: the next excursion is a new one.
     more.into_iter().for_each(|block| rig.free(block));
     rig.allocator.trim(0);
-    rig.free(rig.alloc(SLICE));
+    rig.free(rig.alloc(PIECE));
     let above = [(); 6].map(|()| rig.alloc(MIB));
     assert_eq!((rig.count(), rig.limits().soft_crossings), (2, 2));
     above.into_iter().chain(base).for_each(|block| rig.free(block));
@@ -320,7 +322,7 @@ fn blocks_that_grow_in_place_count() {
     rig.free(rig.alloc(32 * MIB));
     rig.allocator.trim(0);
     let before = rig.count();
-    rig.free(rig.alloc(SLICE));
+    rig.free(rig.alloc(PIECE));
     let block = rig.alloc(4 * MIB);
     assert_eq!(rig.count(), before);
     // SAFETY: our block.
@@ -384,7 +386,7 @@ fn a_limit_that_comes_down_below_what_is_held_is_found_by_the_next_span() {
     rig.mock.advance(2500);
     rig.free(extra[0]);
     assert_eq!((rig.count(), rig.limits().soft_limit.value), (0, 14 * MIB as u64));
-    let small = rig.alloc(SLICE);
+    let small = rig.alloc(PIECE);
     assert_eq!(rig.count(), 1);
     [small, extra[1]].into_iter().chain(blocks).for_each(|block| rig.free(block));
 }
@@ -394,7 +396,7 @@ fn refused_purges_and_unknown_limits_change_nothing_but_the_figures() {
     let rig = Rig::new(patient().with_soft_limit(16 * MIB).with_dirty_min(8 * MIB), system(0, 1));
     rig.mock.fail_after(Call::Purge, 0);
     rig.mock.fail_after(Call::Unmap, 0);
-    let blocks: Vec<_> = (0..256).map(|_| rig.alloc(SLICE)).collect();
+    let blocks: Vec<_> = (0..256).map(|_| rig.alloc(PIECE)).collect();
     for pair in blocks.chunks(2) {
         rig.free(pair[0]);
     }
