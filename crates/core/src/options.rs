@@ -20,6 +20,7 @@
 
 mod path;
 mod problem;
+mod profile;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ mod text;
 
 pub use path::{PATH_MAX, ReportPath};
 pub use problem::{Problem, ProblemKind};
+pub use profile::Profile;
 pub use table::{Kind, Spec, TABLE};
 pub use text::Text;
 
@@ -75,6 +77,8 @@ pub struct Options {
     pub report: ReportPath,
     /// Count every allocation by class.
     pub count: bool,
+    /// Which trade of time for memory the four options after this one were set for.
+    pub profile: Profile,
     /// Bytes of freed memory that may stay resident whatever the peak.
     pub dirty_min: usize,
     /// Freed memory that may stay resident, in percent of the recent peak.
@@ -103,6 +107,7 @@ impl Options {
             show: false,
             report: ReportPath::NONE,
             count: false,
+            profile: Profile::Balanced,
             dirty_min: 0,
             dirty_percent: 0,
             purge_delay: 0,
@@ -122,7 +127,7 @@ impl Options {
     };
 
     /// Takes the options in `text`, a list `key=value,key=value`; hands what it cannot understand
-    /// to `problem` and goes on. Of duplicates, the last stands.
+    /// to `problem` and goes on. Of duplicates, the last stands; a `profile` counts as standing first.
     ///
     /// Costs a few hundred nanoseconds; does not allocate or panic, whatever the bytes.
     ///
@@ -141,17 +146,18 @@ impl Options {
     /// ]);
     /// ```
     pub fn parse(&mut self, text: &[u8], problem: &mut dyn FnMut(Problem<'_>)) {
-        for item in text.split(|&byte| byte == b',') {
-            let item = item.trim_ascii();
-            if item.is_empty() {
-                continue;
-            }
-            let (key, value) = match item.iter().position(|&byte| byte == b'=') {
-                Some(at) => (item[..at].trim_ascii_end(), Some(item[at + 1..].trim_ascii_start())),
-                None => (item, None),
-            };
-            if let Err(refused) = self.apply(key, value) {
-                problem(refused);
+        for profiles in [true, false] {
+            for item in text.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                let (key, value) = match item.iter().position(|&byte| byte == b'=') {
+                    Some(at) => (item[..at].trim_ascii_end(), Some(item[at + 1..].trim_ascii_start())),
+                    None => (item, None),
+                };
+                if item.is_empty() || (key == b"profile") != profiles {
+                    continue;
+                }
+                if let Err(refused) = self.apply(key, value) {
+                    problem(refused);
+                }
             }
         }
     }
@@ -216,7 +222,7 @@ impl Options {
     ///
     /// let mut text = String::new();
     /// Options::DEFAULT.with_limit(1 << 30).write_to(&mut text).unwrap();
-    /// assert!(text.starts_with("show=0,report=,count=0,dirty_min=2M,"));
+    /// assert!(text.starts_with("show=0,report=,count=0,profile=balanced,dirty_min=2M,"));
     /// assert!(text.ends_with(",limit=1G,soft_limit=0,follow_cgroup=1"));
     /// ```
     pub fn write_to(&self, out: &mut dyn fmt::Write) -> fmt::Result {
@@ -261,6 +267,7 @@ impl Options {
             Key::Show => self.show as u64,
             Key::Report => 0,
             Key::Count => self.count as u64,
+            Key::Profile => self.profile as u64,
             Key::DirtyMin => self.dirty_min as u64,
             Key::DirtyPercent => self.dirty_percent as u64,
             Key::PurgeDelay => self.purge_delay as u64,
@@ -279,6 +286,7 @@ impl Options {
             Key::Show => self.show = raw != 0,
             Key::Report => self.report = ReportPath::NONE,
             Key::Count => self.count = raw != 0,
+            Key::Profile => self.put_profile(Profile::of(raw)),
             Key::DirtyMin => self.dirty_min = raw as usize,
             Key::DirtyPercent => self.dirty_percent = raw as u32,
             Key::PurgeDelay => self.purge_delay = raw as u32,
@@ -326,6 +334,11 @@ impl Options {
     /// With [`count`](Self::count).
     pub const fn with_count(self, count: bool) -> Self {
         self.with(Key::Count, count as u64)
+    }
+
+    /// With [`profile`](Self::profile), and the four options that it sets: other setters come after it.
+    pub const fn with_profile(self, profile: Profile) -> Self {
+        self.with(Key::Profile, profile as u64)
     }
 
     /// With [`dirty_min`](Self::dirty_min), bytes. Panics above 1 TiB.

@@ -6,12 +6,16 @@ use super::text::{self, Text};
 /// The words of `misuse`, in the order of [`Misuse`](super::Misuse)'s variants.
 const MISUSE: [&str; 3] = ["abort", "warn", "ignore"];
 
+/// The words of `profile`, in the order of [`Profile`](super::Profile)'s variants.
+const PROFILES: [&str; 4] = ["balanced", "latency", "memory", "throughput"];
+
 /// Place of an option in [`TABLE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Show,
     Report,
     Count,
+    Profile,
     DirtyMin,
     DirtyPercent,
     PurgeDelay,
@@ -148,7 +152,7 @@ const LIMIT_MAX: u64 = if usize::BITS > 48 { 1 << 48 } else { usize::MAX as u64 
 /// Every option, in the order in which they are printed.
 pub static TABLE: [Spec; ROWS.len()] = ROWS;
 
-pub(super) const ROWS: [Spec; 12] = [
+pub(super) const ROWS: [Spec; 13] = [
     Spec::new(
         Key::Show,
         "show",
@@ -169,6 +173,13 @@ pub(super) const ROWS: [Spec; 12] = [
         Kind::Flag,
         0,
         "count every allocation by size class; switches the fast path off",
+    ),
+    Spec::new(
+        Key::Profile,
+        "profile",
+        Kind::Choice(&PROFILES),
+        0,
+        "sets dirty_min, dirty_percent, purge_delay and parked_heaps together; one that is set itself stands",
     ),
     Spec::new(
         Key::DirtyMin,

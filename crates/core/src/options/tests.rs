@@ -56,6 +56,25 @@ fn every_option_is_taken_from_a_list() {
 }
 
 #[test]
+fn a_profile_sets_four_options_and_those_that_are_set_themselves_stand() {
+    let memory = Options::DEFAULT.with_profile(Profile::Memory);
+    assert!(memory.dirty_min < Options::DEFAULT.dirty_min && memory.purge_delay < Options::DEFAULT.purge_delay);
+    assert_eq!(clean("profile=memory"), memory);
+    // Wherever the profile stands in the list.
+    let expected = memory.with_purge_delay(50).with_parked_heaps(7);
+    assert_eq!(clean("purge_delay=50,profile=memory,parked_heaps=7"), expected);
+    assert_eq!(clean("profile=latency,profile=balanced"), Options::DEFAULT);
+    for (word, profile) in [("latency", Profile::Latency), ("throughput", Profile::Throughput)] {
+        let options = clean(&format!("profile={word}"));
+        assert_eq!(options, Options::DEFAULT.with_profile(profile));
+        assert!(options.dirty_min > Options::DEFAULT.dirty_min && options.purge_delay > 500, "{word}");
+        assert_eq!(clean(&options.to_string()), options, "{word}");
+    }
+    let line = complaint("profile=fast");
+    assert!(line.contains("profile=fast") && line.contains("balanced|latency|memory|throughput"), "{line}");
+}
+
+#[test]
 fn setters_by_name_and_by_type_agree() {
     let mut options = Options::DEFAULT;
     for (name, value) in [("misuse", "warn"), ("limit", " 3G "), ("report", "a b"), ("show", "1")] {
@@ -218,7 +237,7 @@ fn printing_names_every_option_in_table_order() {
     let text = Options::DEFAULT.to_string();
     let names: Vec<&str> = text.split(',').map(|item| item.split_once('=').unwrap().0).collect();
     assert_eq!(names, TABLE.map(|spec| spec.name));
-    let expected = "show=0,report=,count=0,dirty_min=2M,dirty_percent=12,purge_delay=500,purge_thread=1,\
+    let expected = "show=0,report=,count=0,profile=balanced,dirty_min=2M,dirty_percent=12,purge_delay=500,purge_thread=1,\
                     parked_heaps=16,misuse=abort,limit=0,soft_limit=0,follow_cgroup=1";
     assert_eq!(text, expected);
     let odd = Options { report: ReportPath::new(b"a\xffb").unwrap(), ..Options::DEFAULT };
