@@ -76,6 +76,7 @@ unsafe impl Sync for Heap {}
 
 impl Heap {
     /// A new, empty heap. `None`: no memory.
+    #[inline(never)]
     pub fn new() -> Option<Heap> {
         crate::process::before_heap();
         NonNull::new(ALLOCATOR.new_user_heap()).map(|core| Heap { core })
@@ -195,13 +196,18 @@ impl Heap {
     /// assert!(found.len() == 1 && found[0].0 == block && found[0].1 >= 100);
     /// ```
     pub fn visit(&self, mut visitor: impl FnMut(NonNull<u8>, usize) -> bool) -> bool {
-        let heap = self.core.as_ptr();
         let mut show = |block: *mut u8, size| match NonNull::new(block) {
             Some(block) => visitor(block, size),
             None => true,
         };
+        self.show_all(&mut show)
+    }
+
+    /// Compiled once, here.
+    #[inline(never)]
+    fn show_all(&self, show: &mut dyn FnMut(*mut u8, usize) -> bool) -> bool {
         // SAFETY: our heap; this thread is not inside: no other method calls foreign code.
-        unsafe { ALLOCATOR.visit_heap(heap, &mut show) }.unwrap_or(false)
+        unsafe { ALLOCATOR.visit_heap(self.core.as_ptr(), show) }.unwrap_or(false)
     }
 
     /// The heap as a pointer, for [`from_raw`](Heap::from_raw). What it holds stays until then.
@@ -227,6 +233,8 @@ impl Heap {
 }
 
 impl Drop for Heap {
+    // Compiled once, here: the code below is the slow paths'.
+    #[inline(never)]
     fn drop(&mut self) {
         // SAFETY: ours alone now.
         unsafe { ALLOCATOR.destroy_user_heap(self.core.as_ptr()) };
