@@ -89,6 +89,8 @@ pub struct Heap {
     pub allocs: [u64; CLASSES],
     /// Next in the node pool's list.
     pub next_parked: *mut Heap,
+    /// The node pool's: when it was parked, ms; 0: what it does not use has gone back since.
+    pub parked_at: u32,
     /// Next of all heaps ever made.
     pub next_heap: *mut Heap,
     /// Who may touch all of the above; and the tokens sent here.
@@ -133,6 +135,7 @@ impl Heap {
             spans: [0; CLASSES],
             allocs: [0; CLASSES],
             next_parked: null_mut(),
+            parked_at: 0,
             next_heap: null_mut(),
             tenure: Shared(Tenure::new()),
         }
@@ -159,6 +162,11 @@ impl Heap {
     pub unsafe fn is_unsettled(heap: *const Heap) -> bool {
         // SAFETY: nobody writes it.
         unsafe { core::ptr::read_volatile(&raw const (*heap).depth) != 0 }
+    }
+
+    /// Bytes of empty spans that it keeps, of those that it counts (see `heap::keep`).
+    pub(crate) fn kept(&self) -> usize {
+        self.kept
     }
 
     /// True when every allocation is counted.

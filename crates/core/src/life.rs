@@ -91,10 +91,17 @@ impl<O: Os> Allocator<O> {
                 self.flush_batches(heap);
                 self.collect_pending(heap);
             }
+            let now = self.os.now_ms() as u32;
+            // Nobody comes back for what it keeps.
+            let keeps = !dissolve && (*heap).kept() * 4 >= self.config.dirty_min() && self.config.purge_thread();
             self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
             self.leave(heap);
             if let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) {
-                stores.pool.park(heap, dissolve);
+                stores.pool.park(heap, dissolve, now);
+                drop(stores);
+                if keeps {
+                    self.start_purger();
+                }
             }
         }
     }
@@ -196,7 +203,7 @@ impl<O: Os> Allocator<O> {
             // correct ways to send a block home.
             (*heap).role = Role::Thread;
             if let Some(mut stores) = self.node((*heap).node as usize).lock(&self.os, self.os.thread()) {
-                stores.pool.park(heap, true);
+                stores.pool.park(heap, true, 0);
             }
         }
     }
@@ -220,7 +227,7 @@ impl<O: Os> Allocator<O> {
                 self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
                 if let Some(mut stores) = self.node(0).lock(&self.os, self.os.thread()) {
                     // SAFETY: nobody else knows it.
-                    unsafe { stores.pool.park(heap, true) };
+                    unsafe { stores.pool.park(heap, true, 0) };
                 }
                 other
             }
@@ -275,7 +282,7 @@ impl<O: Os> Allocator<O> {
                 let pool = &mut self.node((*heap).node as usize).alone().pool;
                 let thread = (*heap).role == Role::Thread && heap != late;
                 if tenure.is_parked() && thread && torn >> (*heap).node & 1 == 1 {
-                    pool.park(heap, false);
+                    pool.park(heap, false, 0);
                 }
                 if heap == own || tenure.is_dead() || tenure.is_parked() {
                     return;
@@ -283,7 +290,7 @@ impl<O: Os> Allocator<O> {
                 let settled = !Heap::is_unsettled(heap);
                 if settled && thread && tenure.is_owned() && !mine {
                     tenure.orphaned_by_fork();
-                    pool.park(heap, false);
+                    pool.park(heap, false, 0);
                     self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
                 } else if settled && !thread {
                     // Entered, but its lists are whole.

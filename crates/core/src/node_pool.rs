@@ -4,6 +4,7 @@
 
 use crate::class::CLASSES;
 use crate::heap::Heap;
+use crate::page_heap::older;
 use crate::span::{Block, OWNER_NONE, OWNER_ORPHAN, Place, Span, SpanList};
 use crate::sync::atomic::Ordering;
 use core::ptr::null_mut;
@@ -40,11 +41,13 @@ impl NodePool {
         }
     }
 
-    /// Files a heap that has left its thread. `vacant`: it has no spans.
+    /// Files a heap that has left its thread at `now`, ms. `vacant`: it has no spans.
     ///
     /// # Safety
     /// The heap is in no pool.
-    pub unsafe fn park(&mut self, heap: *mut Heap, vacant: bool) {
+    pub unsafe fn park(&mut self, heap: *mut Heap, vacant: bool, now: u32) {
+        // SAFETY: the field is the pool's.
+        unsafe { (*heap).parked_at = now.max(1) };
         let list = if vacant {
             &mut self.vacant
         } else {
@@ -54,6 +57,55 @@ impl NodePool {
         // SAFETY: `next_parked` belongs to the pool.
         unsafe { (*heap).next_parked = *list };
         *list = heap;
+    }
+
+    /// Files a heap that was taken out to be settled, behind all others: they are warmer.
+    ///
+    /// # Safety
+    /// The heap is in no pool.
+    pub unsafe fn park_settled(&mut self, heap: *mut Heap) {
+        let mut link = &raw mut self.parked;
+        // SAFETY: heaps of the pool; `next_parked` and `parked_at` belong to it.
+        unsafe {
+            while !(*link).is_null() {
+                link = &raw mut (**link).next_parked;
+            }
+            (*heap).parked_at = 0;
+            (*heap).next_parked = null_mut();
+            *link = heap;
+        }
+        self.parked_count += 1;
+    }
+
+    /// Takes a heap with spans that was parked before `deadline` and not settled since, or null.
+    #[must_use]
+    pub fn unpark_stale(&mut self, deadline: u32) -> *mut Heap {
+        let mut link = &raw mut self.parked;
+        // SAFETY: heaps of the pool.
+        unsafe {
+            while !(*link).is_null() {
+                let heap = *link;
+                if (*heap).parked_at != 0 && older((*heap).parked_at, deadline) {
+                    *link = (*heap).next_parked;
+                    self.parked_count -= 1;
+                    return heap;
+                }
+                link = &raw mut (*heap).next_parked;
+            }
+        }
+        null_mut()
+    }
+
+    /// True when a parked heap has not been settled since it came.
+    pub fn has_unsettled(&self) -> bool {
+        let mut heap = self.parked;
+        // SAFETY: heaps of the pool.
+        unsafe {
+            while !heap.is_null() && (*heap).parked_at == 0 {
+                heap = (*heap).next_parked;
+            }
+        }
+        !heap.is_null()
     }
 
     /// Takes a heap for a new thread: the last parked, else a vacant one, else null.

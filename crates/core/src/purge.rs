@@ -6,7 +6,8 @@
 //! * While a purge thread runs, memory in use and dirty memory together may stand where memory in use
 //!   stood at its recent peak, and `dirty_percent` above: use that falls and rises again finds its
 //!   memory, and the peak is no higher for it. The thread gives back whatever has been free for
-//!   `purge_delay`, and ends when nothing is dirty. (With `dirty_percent` 0 the peak does not count.)
+//!   `purge_delay`, has heaps that waited a quarter of it for a new thread release what they keep, and ends
+//!   when nothing is dirty. (With `dirty_percent` 0 the peak does not count.)
 //! * It starts in a process that already runs threads, when there is something to do; in a process
 //!   of one thread only where *churn* is proven: 8 MiB that were given back of late were needed again.
 //!   A second thread breaks `unshare` and `setns`; programs that live by those do not churn.
@@ -73,11 +74,10 @@ impl<O: Os> Allocator<O> {
             && (self.os.is_threaded() || figures.recent_regret > CHURN && self.config.dirty_percent() > 0)
     }
 
-    /// Purges what is due on `node`, or starts the thread that will.
+    /// Starts the purge thread if there is none.
     #[cold]
-    pub(crate) fn purge_excess(&self, node: usize, now: u32) {
-        let wanted = self.with_pages(node, |pages| self.wants_purger(pages)).unwrap_or(false);
-        if wanted && self.purger.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+    pub(crate) fn start_purger(&self) {
+        if self.purger.compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
             let this = core::ptr::from_ref(self).cast_mut().cast::<u8>();
             // SAFETY: an allocator with a purge thread is a static; `tick` is made for any thread.
             if !unsafe { self.os.spawn_purger(tick::<O>, this) } {
@@ -85,6 +85,15 @@ impl<O: Os> Allocator<O> {
                 self.purger.store(0, Ordering::Release);
                 self.config.forbid_purge_thread();
             }
+        }
+    }
+
+    /// Purges what is due on `node`, or starts the thread that will.
+    #[cold]
+    pub(crate) fn purge_excess(&self, node: usize, now: u32) {
+        let wanted = self.with_pages(node, |pages| self.wants_purger(pages)).unwrap_or(false);
+        if wanted {
+            self.start_purger();
         }
         let purged =
             self.purge(node, now, self.os.thread(), |pages| self.excess(pages, now).next_multiple_of(TOGETHER));
@@ -205,29 +214,54 @@ impl<O: Os> Allocator<O> {
         total * SLICE
     }
 
+    /// Has parked heaps release what they do not use, once they waited a quarter of `purge_delay` for a thread: it
+    /// stays dirty as long as all else that was freed.
+    fn settle_parked(&self, now: u32) {
+        let deadline = now.wrapping_sub(self.config.purge_delay() / 4);
+        self.for_each_node(|_, node| {
+            loop {
+                let heap = match node.lock(&self.os, self.os.thread()) {
+                    Some(mut stores) => stores.pool.unpark_stale(deadline),
+                    None => return,
+                };
+                if heap.is_null() {
+                    return;
+                }
+                // SAFETY: a heap that was taken out of the pool: parked, so entered for the work, or buried.
+                unsafe {
+                    self.with_tenure(heap, || self.settle(heap, false));
+                    if let Some(mut stores) = node.lock(&self.os, self.os.thread()) {
+                        stores.pool.park_settled(heap);
+                    }
+                }
+            }
+        });
+    }
+
     /// One round of the purge thread; returns the ms to sleep, or 0 when it has nothing left to do.
     pub(crate) fn tick(&self) -> u32 {
         let now = self.os.now_ms() as u32;
-        let dirty_left = || {
+        let work_left = || {
             let mut left = false;
             self.for_each_node(|_, node| {
                 if let Some(stores) = node.lock(&self.os, self.os.thread()) {
-                    left |= stores.pages.figures.dirty > 0;
+                    left |= stores.pages.figures.dirty > 0 || stores.pool.has_unsettled();
                 }
             });
             left
         };
+        self.settle_parked(now);
         self.for_each_node(|index, _| {
             self.purge(index, now, self.os.thread(), |_| 0);
         });
         if self.is_reading_due() {
             self.look(false);
         }
-        if !dirty_left() {
+        if !work_left() {
             // Whoever frees from here on sees 0 and starts another thread; what was freed just
             // before is seen here.
             self.purger.store(0, Ordering::SeqCst);
-            if !dirty_left() || self.purger.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_err() {
+            if !work_left() || self.purger.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_err() {
                 return 0;
             }
         }

@@ -134,7 +134,7 @@ impl<O: Os> Allocator<O> {
                     let heap = done;
                     done = (*heap).next_parked;
                     if let Some(mut stores) = node.lock(&self.os, self.os.thread()) {
-                        stores.pool.park(heap, false);
+                        stores.pool.park_settled(heap);
                     }
                 }
             });

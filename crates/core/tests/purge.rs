@@ -156,6 +156,57 @@ fn a_purge_thread_runs_in_threaded_processes_and_ends_when_nothing_is_dirty() {
 }
 
 #[test]
+fn what_a_heap_keeps_goes_back_when_no_thread_comes_for_it() {
+    let rig = Rig::new(Options::DEFAULT.with_purge_delay(1000));
+    rig.mock.set_threaded(true);
+    let turn = || Mock::as_thread(4, || rig.mock.run_purger());
+    let leaves = || {
+        let heap = rig.allocator.adopt();
+        // SAFETY: our heap and blocks, until it is parked.
+        unsafe {
+            for log in 10..=15 {
+                let blocks = [(); 40].map(|()| rig.allocator.alloc(heap, 1 << log, 16));
+                blocks.into_iter().for_each(|block| rig.allocator.dealloc(heap, block));
+            }
+            let survivor = rig.allocator.alloc(heap, 100, 16);
+            rig.allocator.park(heap);
+            survivor
+        }
+    };
+    let survivor = leaves();
+    assert!(rig.mock.has_purger(), "it keeps a quarter of dirty_min");
+    let kept = rig.figures().active;
+    assert!(kept >= 256 << 10, "{kept} bytes are kept for the next thread");
+    // Not while a thread might come.
+    assert_eq!(turn(), Some(250));
+    assert_eq!(rig.figures().active, kept);
+    // The next thread finds it all, and its time begins anew.
+    rig.mock.advance(200);
+    let second = leaves();
+    rig.mock.advance(200);
+    assert!(turn().is_some_and(|pause| pause > 0));
+    assert!(rig.figures().active >= kept / 2, "{} of {kept} bytes", rig.figures().active);
+    rig.mock.advance(100);
+    let _ = turn();
+    let left = rig.figures().active;
+    assert!(left <= 128 << 10, "{left} of {kept} bytes stay, for two blocks");
+    assert_eq!(rig.figures().parked, 1);
+    rig.mock.advance(1100);
+    assert_eq!(turn(), Some(0));
+    assert_eq!(rig.dirty(), 0);
+    assert!(!rig.mock.has_purger());
+    // Blocks in use are as they were, and the heap serves the next thread.
+    let heap = rig.allocator.adopt();
+    // SAFETY: our heap and blocks.
+    unsafe {
+        for block in [survivor, second] {
+            rig.allocator.dealloc(heap, block);
+        }
+        rig.allocator.park(heap);
+    }
+}
+
+#[test]
 fn churn_of_one_thread_starts_the_purge_thread() {
     let rig = Rig::new(Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(10));
     let round = || {
