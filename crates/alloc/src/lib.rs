@@ -41,7 +41,7 @@ pub use global::{Stratalloc, on_soft_limit, snapshot, trim, usable_size};
 pub use heap::Heap;
 pub use process::configure;
 pub use report::{write_json, write_report, write_show};
-pub use stratalloc_core::options::{Misuse, Options, Problem, ProblemKind, Profile};
+pub use stratalloc_core::options::{HugePages, Misuse, Options, Problem, ProblemKind, Profile};
 pub use stratalloc_core::os::{Bound, Source};
 pub use stratalloc_core::stats::{ClassStats, Limits, Snapshot};
 pub use stratalloc_os::process::Resident;

@@ -1,11 +1,11 @@
 //! The process around the allocator: options, fork handlers, what is printed at exit.
 
-use crate::report::{write_limits, write_report, write_show};
+use crate::report::{write_huge_system, write_limits, write_report, write_show};
 use crate::thread::{ALLOCATOR, heap};
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use stratalloc_core::options::Options;
+use stratalloc_core::options::{HugePages, Options};
 use stratalloc_core::os::Os;
 use stratalloc_core::stats::Snapshot;
 use stratalloc_os::{fork, process, thread_exit};
@@ -142,6 +142,9 @@ fn show_options(options: &Options) {
     let _ = options.write_to(&mut out);
     let _ = out.write_str("\n");
     let _ = write_limits(&mut out, &ALLOCATOR.effective_limits());
+    if options.huge_pages != HugePages::Off {
+        let _ = write_huge_system(&mut out, &ALLOCATOR.os.huge_system());
+    }
     out.flush();
 }
 

@@ -16,7 +16,8 @@
 //! A reader ignores keys it does not know. A file without the `end` line was cut short.
 
 use core::fmt::{self, Write};
-use stratalloc_core::os::{Bound, Source};
+use stratalloc_core::huge::Reason;
+use stratalloc_core::os::{Bound, HugeSystem, Source, Transparent};
 use stratalloc_core::stats::{ClassStats, Limits, Snapshot};
 use stratalloc_os::process::Resident;
 
@@ -77,7 +78,7 @@ pub fn write_json(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Resident
 }
 
 /// Every figure of a snapshot but the classes, by its field's name.
-fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 27] {
+fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 32] {
     // Destructured, so that a new figure cannot be forgotten here.
     let Snapshot {
         allocated,
@@ -92,6 +93,11 @@ fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 27] {
         purged,
         purges,
         os_calls,
+        huge,
+        reserved,
+        held,
+        splits,
+        huge_fallback,
         large_live,
         large_bytes,
         large_allocs,
@@ -116,6 +122,11 @@ fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 27] {
         ("purged", purged),
         ("purges", purges),
         ("os_calls", os_calls),
+        ("huge", huge as u64),
+        ("reserved", reserved as u64),
+        ("held", held as u64),
+        ("splits", splits),
+        ("huge_fallback", u64::from(huge_fallback)),
         ("large_live", large_live),
         ("large_bytes", large_bytes as u64),
         ("large_allocs", large_allocs),
@@ -185,6 +196,7 @@ pub fn write_show(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Resident
         format_args!("of threads and first-class; {parked} parked, {orphans} orphaned spans"),
     )?;
     row(out, "system calls", &Count(s.os_calls), format_args!("for memory"))?;
+    write_huge(out, s)?;
     if let Some(rss) = rss {
         let peak = Bytes(rss.peak_bytes as u64);
         row(out, "resident", &Bytes(rss.current_bytes as u64), format_args!("whole process; peak {peak}"))?;
@@ -233,6 +245,54 @@ pub fn write_limits(out: &mut dyn Write, limits: &Limits) -> fmt::Result {
     row(out, "crossings", &crossings, format_args!("of the soft limit, after all that was free had gone back"))?;
     row(out, "parked heaps", &Count(limits.parked_limit), format_args!("at most"))?;
     row(out, "kept spans", &Bytes(limits.kept_limit), format_args!("empty, for each heap at most"))
+}
+
+/// What became of the option `huge_pages`; nothing where nothing was asked.
+fn write_huge(out: &mut dyn Write, s: &Snapshot) -> fmt::Result {
+    if s.huge != 0 || s.reserved != 0 || s.splits != 0 {
+        let (asked, reserved, held) = (Bytes(s.huge as u64), Bytes(s.reserved as u64), Bytes(s.held as u64));
+        row(
+            out,
+            "huge pages",
+            &Bytes((s.huge + s.reserved) as u64),
+            format_args!("{asked} transparent, {reserved} reserved; {held} held, {} split", Count(s.splits)),
+        )?;
+    }
+    for (reason, text) in Reason::ALL {
+        if s.huge_fallback & reason as u32 != 0 {
+            row(out, "huge pages", &"less", format_args!("than asked: {text}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes what the system says of its huge pages, one line.
+///
+/// # Errors
+/// `out`'s.
+pub(crate) fn write_huge_system(out: &mut dyn Write, system: &HugeSystem) -> fmt::Result {
+    let transparent = match system.transparent {
+        Transparent::Absent => "absent",
+        Transparent::Never => "never",
+        Transparent::Madvise => "madvise",
+        Transparent::Always => "always",
+    };
+    write!(out, "stratalloc: the system's huge pages: transparent {transparent}")?;
+    if system.bytes != 0 {
+        write!(out, ", of {}", Bytes(system.bytes as u64))?;
+    }
+    if !system.defrag.is_empty() {
+        write!(out, ", defrag {}", system.defrag)?;
+    }
+    if system.forbidden {
+        out.write_str(", forbidden to this process")?;
+    }
+    let (small, large) = (system.two_mib, system.one_gib);
+    writeln!(
+        out,
+        "; reserved {} of 2 MiB ({} free), {} of 1 GiB ({} free)",
+        small.total, small.free, large.total, large.free
+    )
 }
 
 fn row(out: &mut dyn Write, name: &str, value: &dyn fmt::Display, note: fmt::Arguments<'_>) -> fmt::Result {
@@ -387,6 +447,11 @@ mod tests {
             purged: 9_999_999_999,
             purges: 12,
             os_calls: 34,
+            huge: 4 << 20,
+            reserved: 2 << 20,
+            held: 1 << 16,
+            splits: 1000,
+            huge_fallback: 64,
             large_live: 2,
             large_bytes: 1 << 19,
             large_allocs: 17,
@@ -418,7 +483,8 @@ mod tests {
         let lines: Vec<&str> = out.lines().collect();
         let expected = "stratalloc-report 1|allocated 1048576|active 1572864|touched 1310720|dirty 3072|clean 7516192768|\
              mapped 7517506560|metadata 512|peak_active 2097152|peak_dirty 3145728|purged 9999999999|purges 12|\
-             os_calls 34|large_live 2|large_bytes 524288|large_allocs 17|large_peak 6|large_peak_bytes 700000|heaps 3|parked 4|orphans 5|\
+             os_calls 34|huge 4194304|reserved 2097152|held 65536|splits 1000|huge_fallback 64|\
+             large_live 2|large_bytes 524288|large_allocs 17|large_peak 6|large_peak_bytes 700000|heaps 3|parked 4|orphans 5|\
              cpus 3|memory_max 8589934592|memory_high 0|soft_limit 7516192768|soft_crossings 6|parked_limit 16|\
              kept_limit 524288|\
              rss_current 4194304|rss_peak 5242880|minor_faults 1500|major_faults 2|\

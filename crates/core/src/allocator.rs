@@ -7,6 +7,7 @@
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::heap::Heap;
+use crate::huge::Huge;
 use crate::limits::Limits;
 use crate::node::Node;
 use crate::os::Os;
@@ -54,6 +55,8 @@ pub struct Allocator<O: Os> {
     pub(crate) purger: AtomicU32,
     /// What the process may use, and what follows.
     pub(crate) limits: Limits,
+    /// What is known of the system's huge pages.
+    pub(crate) huge: Huge,
     /// The options in force.
     pub config: Config,
     /// S3.
@@ -84,6 +87,7 @@ impl<O: Os> Allocator<O> {
             },
             purger: AtomicU32::new(0),
             limits: Limits::new(),
+            huge: Huge::new(),
             config: Config::new(),
             os,
         }

@@ -1,6 +1,6 @@
 //! The options in force, readable from every path without a lock.
 
-use crate::options::{Misuse, Options};
+use crate::options::{HugePages, Misuse, Options};
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// The options that the allocator itself obeys, each an atomic (relaxed: none orders anything).
@@ -12,7 +12,7 @@ pub struct Config {
     values: [AtomicU64; FIELDS],
 }
 
-const FIELDS: usize = 10;
+const FIELDS: usize = 11;
 const COUNT: usize = 0;
 const DIRTY_MIN: usize = 1;
 const DIRTY_PERCENT: usize = 2;
@@ -23,6 +23,7 @@ const MISUSE: usize = 6;
 const LIMIT: usize = 7;
 const SOFT_LIMIT: usize = 8;
 const FOLLOW_CGROUP: usize = 9;
+const HUGE_PAGES: usize = 10;
 
 const fn values(options: &Options) -> [u64; FIELDS] {
     let mut values = [0; FIELDS];
@@ -40,6 +41,7 @@ const fn values(options: &Options) -> [u64; FIELDS] {
     values[LIMIT] = options.limit as u64;
     values[SOFT_LIMIT] = options.soft_limit as u64;
     values[FOLLOW_CGROUP] = options.follow_cgroup as u64;
+    values[HUGE_PAGES] = options.huge_pages as u64;
     values
 }
 
@@ -119,6 +121,18 @@ impl Config {
     /// Limits of the process's cgroup and CPU affinity are obeyed.
     pub fn follow_cgroup(&self) -> bool {
         self.get(FOLLOW_CGROUP) != 0
+    }
+
+    /// Which pages regions are mapped in.
+    pub fn huge_pages(&self) -> HugePages {
+        match self.get(HUGE_PAGES) {
+            0 => HugePages::Off,
+            1 => HugePages::Never,
+            2 => HugePages::Madvise,
+            3 => HugePages::Always,
+            4 => HugePages::Hugetlb,
+            _ => HugePages::Hugetlb1g,
+        }
     }
 }
 

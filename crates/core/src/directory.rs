@@ -49,8 +49,7 @@ pub struct Directory {
 #[repr(C)]
 pub struct Window {
     spans: [AtomicUsize; WINDOW_SLICES],
-    dirty: [AtomicUsize; WORDS],
-    ours: [AtomicUsize; WORDS],
+    bits: [[AtomicUsize; WORDS]; BITS],
     base: usize,
     next: *mut Window,
 }
@@ -65,7 +64,17 @@ pub enum Bit {
     Dirty,
     /// It is mapped by us.
     Ours,
+    /// It is in a span. Kept in page heaps with huge pages only.
+    Used,
+    /// It lies in a region for which transparent huge pages are asked; with `Reserved`, in pages of 1 GiB.
+    Huge,
+    /// It lies in reserved huge pages, of 2 MiB unless `Huge` is set too.
+    Reserved,
+    /// Its frame was split: the system was told not to back it with a huge page (see [`crate::frames`]).
+    Split,
 }
+
+const BITS: usize = Bit::Split as usize + 1;
 
 impl Directory {
     /// An empty directory: all zero.
@@ -267,17 +276,24 @@ impl Directory {
         changed
     }
 
+    /// True if the bit of the slice at `address` is set.
+    ///
+    /// # Safety
+    /// As for [`set`](Directory::set).
+    pub unsafe fn has(&self, bit: Bit, address: usize) -> bool {
+        let slice = slice_of(address);
+        // SAFETY: an installed table.
+        unsafe { (*self.window(address)).bits(bit)[slice / 64].load(Ordering::Relaxed) >> (slice % 64) & 1 == 1 }
+    }
+
     /// The last maximal stretch of slices with the bit set in `address..address + slices`, as
     /// (address, slices).
     ///
     /// # Safety
     /// As for [`set`](Directory::set).
     pub unsafe fn last_stretch(&self, bit: Bit, address: usize, slices: usize) -> Option<(usize, usize)> {
-        let is_set = |at: usize| {
-            let slice = slice_of(at);
-            // SAFETY: an installed table.
-            unsafe { (*self.window(at)).bits(bit)[slice / 64].load(Ordering::Relaxed) >> (slice % 64) & 1 == 1 }
-        };
+        // SAFETY: the caller's contract.
+        let is_set = |at: usize| unsafe { self.has(bit, at) };
         let mut end = address + slices * SLICE;
         while end > address && !is_set(end - SLICE) {
             end -= SLICE;
@@ -317,7 +333,7 @@ impl Directory {
         while let Some(window) = unsafe { table.as_ref() } {
             let mut slice = 0;
             while slice < WINDOW_SLICES {
-                let word = window.ours[slice / 64].load(Ordering::Relaxed) >> (slice % 64);
+                let word = window.bits(Bit::Ours)[slice / 64].load(Ordering::Relaxed) >> (slice % 64);
                 if word == 0 {
                     slice = (slice / 64 + 1) * 64;
                 } else if word & 1 == 0 {
@@ -338,18 +354,14 @@ impl Window {
     pub fn new() -> Self {
         Self {
             spans: core::array::from_fn(|_| AtomicUsize::new(0)),
-            dirty: core::array::from_fn(|_| AtomicUsize::new(0)),
-            ours: core::array::from_fn(|_| AtomicUsize::new(0)),
+            bits: core::array::from_fn(|_| core::array::from_fn(|_| AtomicUsize::new(0))),
             base: 0,
             next: core::ptr::null_mut(),
         }
     }
 
     fn bits(&self, bit: Bit) -> &[AtomicUsize; WORDS] {
-        match bit {
-            Bit::Dirty => &self.dirty,
-            Bit::Ours => &self.ours,
-        }
+        &self.bits[bit as usize]
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
 use crate::class::SLICE;
+use crate::frames::FRAME;
 use crate::heap::{Heap, Role};
 use crate::os::{Moved, Os};
 use crate::page_heap::PageHeap;
@@ -50,7 +51,7 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let user = (*heap).role == Role::User;
             let owner = if user { addr(heap) } else { OWNER_LARGE };
-            let span = self.alloc_span((*heap).node as usize, slices, align.div_ceil(SLICE), |span, zero| {
+            let mut init = |span: *mut Span, zero| {
                 zeroed = zero;
                 (*span).kind = Kind::Large;
                 (*span).place = Place::None;
@@ -64,7 +65,15 @@ impl<O: Os> Allocator<O> {
                 (*span).list = &raw mut (*span).free;
                 (*span).size = usable;
                 (*span).owner.store(owner, Ordering::Release);
-            });
+            };
+            let (node, align) = ((*heap).node as usize, align.div_ceil(SLICE));
+            let mut span = null_mut();
+            if slices >= FRAME && align < FRAME && self.wants_frames() {
+                span = self.alloc_span(node, slices, FRAME, &mut init);
+            }
+            if span.is_null() {
+                span = self.alloc_span(node, slices, align, &mut init);
+            }
             if span.is_null() {
                 return none;
             }
@@ -108,6 +117,9 @@ impl<O: Os> Allocator<O> {
             let mut beyond = false;
             let grown = if new > old {
                 self.with_pages(node, |pages| {
+                    if pages.is_framed() {
+                        pages.set_clock(self.os.now_ms() as u32);
+                    }
                     let taken = pages.take_at(&self.directory, start + old * SLICE, new - old);
                     beyond = taken && pages.figures.is_beyond();
                     taken
@@ -191,7 +203,8 @@ impl<O: Os> Allocator<O> {
             if block.is_null() {
                 return block;
             }
-            let left = if copies {
+            let fixed = self.is_reserved(source, slices) || self.is_reserved(addr(block), slices);
+            let left = if copies || fixed {
                 core::ptr::copy_nonoverlapping(ptr::<u8>(source), block, bytes);
                 Left::Dirty
             } else {

@@ -21,6 +21,7 @@
 //! | page heap | the free runs of a node: best fit, coalescing, dirty state |
 //! | directory | which span an address belongs to, for any address |
 //! | dirty | of a free slice: may hold something other than zero, so is backed by memory |
+//! | frame | an aligned 2 MiB (or 1 GiB) of slices that one huge page may back |
 //!
 //! # Strata
 //!
@@ -59,7 +60,11 @@ mod blocks;
 pub mod config;
 pub mod directory;
 #[cfg(not(loom))]
+pub mod frames;
+#[cfg(not(loom))]
 pub mod heap;
+#[cfg(not(loom))]
+pub mod huge;
 #[cfg(not(loom))]
 mod large;
 #[cfg(not(loom))]

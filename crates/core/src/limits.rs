@@ -204,18 +204,18 @@ impl Share {
 }
 
 impl PageFigures {
-    fn held(&self) -> usize {
+    fn in_memory(&self) -> usize {
         self.active + self.dirty
     }
 
     /// True when a taken run makes a look due.
     pub(crate) fn is_beyond(&self) -> bool {
-        self.share.above != 0 && self.held() > self.share.above
+        self.share.above != 0 && self.in_memory() > self.share.above
     }
 
     /// True when a run that was put back makes a look due.
     pub(crate) fn is_back(&self) -> bool {
-        self.held() < self.share.below
+        self.in_memory() < self.share.below
     }
 
     /// How many slices may stay dirty of a budget of `budget`, where `least` would in any case.
@@ -261,13 +261,13 @@ impl<O: Os> Allocator<O> {
         self.read_limits(false);
         let state = &self.limits.state;
         let soft = self.limits.soft_slices();
-        if soft != 0 && self.held() > soft {
+        if soft != 0 && self.in_memory() > soft {
             self.trim(0);
-            if calls && self.held() > soft && state.load(Ordering::Relaxed) != SAID {
+            if calls && self.in_memory() > soft && state.load(Ordering::Relaxed) != SAID {
                 self.limits.due.store(thread, Ordering::Relaxed);
                 state.store(DUE, Ordering::Relaxed);
             }
-        } else if self.held() < soft - soft / 8 || soft == 0 {
+        } else if self.in_memory() < soft - soft / 8 || soft == 0 {
             state.store(BELOW, Ordering::Relaxed);
         }
         self.share_out();
@@ -306,10 +306,10 @@ impl<O: Os> Allocator<O> {
     }
 
     /// Slices in spans and dirty ones, of all nodes.
-    fn held(&self) -> usize {
+    fn in_memory(&self) -> usize {
         let mut held = 0;
         self.for_each_node(|index, _| {
-            held += self.with_pages(index, |pages| pages.figures.held()).unwrap_or(0);
+            held += self.with_pages(index, |pages| pages.figures.in_memory()).unwrap_or(0);
         });
         held
     }
@@ -320,13 +320,13 @@ impl<O: Os> Allocator<O> {
         let soft = self.limits.soft_slices();
         let mut nodes = 0;
         self.for_each_node(|_, _| nodes += 1);
-        let total = self.held();
+        let total = self.in_memory();
         let state = self.limits.state.load(Ordering::Relaxed);
         let (left, over) = (soft.saturating_sub(total) / nodes, total.saturating_sub(soft).div_ceil(nodes));
         let low = soft - soft / 8;
         self.for_each_node(|index, _| {
             let _ = self.with_pages(index, |pages| {
-                let held = pages.figures.held();
+                let held = pages.figures.in_memory();
                 if soft == 0 {
                     pages.figures.share = Share::NONE;
                     return;
@@ -369,7 +369,7 @@ impl<O: Os> Allocator<O> {
         if limits.state.compare_exchange(DUE, SAID, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             // SAFETY: the caller's heap.
             unsafe { self.trim_all(own, 0) };
-            let (held, soft) = (self.held(), limits.soft_slices());
+            let (held, soft) = (self.in_memory(), limits.soft_slices());
             let beyond = soft != 0 && held > soft;
             if !beyond {
                 limits.state.store(BELOW, Ordering::Relaxed);

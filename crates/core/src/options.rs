@@ -46,6 +46,26 @@ pub enum Misuse {
     Ignore,
 }
 
+/// Which pages regions are mapped in; see [`Options::huge_pages`].
+///
+/// What the system lacks is replaced by the next that it has: pages of 1 GiB by pages of 2 MiB, those by
+/// transparent huge pages, those by the system's ordinary pages. `show` says what is in force and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugePages {
+    /// As the system does by itself: no advice is given, and nothing is asked.
+    Off,
+    /// None, also where the system uses them by itself (`MADV_NOHUGEPAGE`).
+    Never,
+    /// Transparent huge pages for what is mapped beyond the first 4 MiB (`MADV_HUGEPAGE`).
+    Madvise,
+    /// Transparent huge pages from the first region on.
+    Always,
+    /// Reserved pages of 2 MiB (hugetlbfs) for what is mapped beyond the first 4 MiB.
+    Hugetlb,
+    /// Reserved pages of 1 GiB once 256 MiB are mapped, of 2 MiB before.
+    Hugetlb1g,
+}
+
 /// The effective configuration.
 ///
 /// Made from [`DEFAULT`](Options::DEFAULT) by the `with_…` setters, by [`set`](Options::set) with
@@ -98,6 +118,8 @@ pub struct Options {
     pub soft_limit: usize,
     /// Soft limit and caches follow the limits of the process's cgroup and its CPU affinity.
     pub follow_cgroup: bool,
+    /// Which pages regions are mapped in.
+    pub huge_pages: HugePages,
 }
 
 impl Options {
@@ -117,6 +139,7 @@ impl Options {
             limit: 0,
             soft_limit: 0,
             follow_cgroup: false,
+            huge_pages: HugePages::Off,
         };
         let mut i = 0;
         while i < ROWS.len() {
@@ -223,7 +246,7 @@ impl Options {
     /// let mut text = String::new();
     /// Options::DEFAULT.with_limit(1 << 30).write_to(&mut text).unwrap();
     /// assert!(text.starts_with("show=0,report=,count=0,profile=balanced,dirty_min=2M,"));
-    /// assert!(text.ends_with(",limit=1G,soft_limit=0,follow_cgroup=1"));
+    /// assert!(text.ends_with(",limit=1G,soft_limit=0,follow_cgroup=1,huge_pages=off"));
     /// ```
     pub fn write_to(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         for (i, spec) in TABLE.iter().enumerate() {
@@ -277,6 +300,7 @@ impl Options {
             Key::Limit => self.limit as u64,
             Key::SoftLimit => self.soft_limit as u64,
             Key::FollowCgroup => self.follow_cgroup as u64,
+            Key::HugePages => self.huge_pages as u64,
         }
     }
 
@@ -302,6 +326,16 @@ impl Options {
             Key::Limit => self.limit = raw as usize,
             Key::SoftLimit => self.soft_limit = raw as usize,
             Key::FollowCgroup => self.follow_cgroup = raw != 0,
+            Key::HugePages => {
+                self.huge_pages = match raw {
+                    0 => HugePages::Off,
+                    1 => HugePages::Never,
+                    2 => HugePages::Madvise,
+                    3 => HugePages::Always,
+                    4 => HugePages::Hugetlb,
+                    _ => HugePages::Hugetlb1g,
+                }
+            }
         }
     }
 
@@ -385,6 +419,11 @@ impl Options {
     /// With [`follow_cgroup`](Self::follow_cgroup).
     pub const fn with_follow_cgroup(self, follow: bool) -> Self {
         self.with(Key::FollowCgroup, follow as u64)
+    }
+
+    /// With [`huge_pages`](Self::huge_pages).
+    pub const fn with_huge_pages(self, pages: HugePages) -> Self {
+        self.with(Key::HugePages, pages as u64)
     }
 }
 

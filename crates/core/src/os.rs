@@ -98,6 +98,55 @@ pub struct SystemLimits {
     pub memory_high: Bound,
 }
 
+/// What [`Os::advise`] tells the system about a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Back it with huge pages.
+    Huge,
+    /// Back it with ordinary pages.
+    Small,
+}
+
+/// When the system backs memory with transparent huge pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transparent {
+    /// The system has none, or does not say.
+    #[default]
+    Absent,
+    /// Never.
+    Never,
+    /// Where it is asked to.
+    Madvise,
+    /// Wherever it can.
+    Always,
+}
+
+/// Reserved huge pages of one size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reserve {
+    /// Pages that the system has.
+    pub total: usize,
+    /// Of them, in nobody's use. Some may be promised to mappings.
+    pub free: usize,
+}
+
+/// What the system says of its huge pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HugeSystem {
+    /// When transparent ones are used.
+    pub transparent: Transparent,
+    /// The system's word for how it makes room for them (`always`, `defer`, `madvise`, …); empty: unknown.
+    pub defrag: &'static str,
+    /// Bytes of a transparent huge page; 0: unknown.
+    pub bytes: usize,
+    /// This process was told not to use transparent ones.
+    pub forbidden: bool,
+    /// Reserved pages of 2 MiB.
+    pub two_mib: Reserve,
+    /// Reserved pages of 1 GiB.
+    pub one_gib: Reserve,
+}
+
 /// The operating system below the page heap.
 ///
 /// # Safety
@@ -129,6 +178,31 @@ pub unsafe trait Os: Sync + 'static {
     /// # Safety
     /// Both ranges were mapped here, whole pages, disjoint; the target's contents are not needed.
     unsafe fn remap(&self, from: NonNull<u8>, to: NonNull<u8>, len: usize) -> Moved;
+
+    /// Maps `len` bytes of private zero memory in reserved huge pages of `page` bytes (2 MiB or 1 GiB), at a
+    /// multiple of `align`; `len` and `align` are multiples of `page`. The pages are this mapping's from then on: no access faults for
+    /// want of them (but see docs/design.md about a fork's child). `None`: there are too few, or none of that size.
+    ///
+    /// Such memory may be unmapped in whole pages only; [`purge`](Os::purge) and [`remap`](Os::remap)
+    /// may refuse it.
+    fn map_reserved(&self, len: usize, align: usize, page: usize) -> Option<NonNull<u8>> {
+        let _ = (len, align, page);
+        None
+    }
+
+    /// Tells the system what pages to back a range with when they are next touched. False: it refused.
+    ///
+    /// # Safety
+    /// The range was mapped here, whole pages.
+    unsafe fn advise(&self, start: NonNull<u8>, len: usize, advice: Advice) -> bool {
+        let _ = (start, len, advice);
+        false
+    }
+
+    /// Asks the system about its huge pages: some twenty system calls on Linux.
+    fn huge_system(&self) -> HugeSystem {
+        HugeSystem::default()
+    }
 
     /// Blocks while `word` holds `expected`, at most a few milliseconds or until woken; may return
     /// early. Systems without such a call yield the processor.

@@ -10,18 +10,20 @@
 //! * the first and the last slice of a free run have its descriptor in the directory, those between
 //!   have none; all slices of a small span have its descriptor; of a large one only the first;
 //! * a slice of a free run reads as zero unless its dirty bit is set; in a span the bit is clear;
-//! * runs with dirty slices are in a list, oldest first.
+//! * runs with dirty slices are in a list, oldest first, but for those that are held (see [`crate::frames`]).
 //!
 //! Best fit: bins by size, exact up to 64 slices, then four a doubling, with a bit for each bin that
 //! holds something.
 
 mod figures;
+mod framed;
 
 pub use figures::PageFigures;
 
 use crate::addr::ptr;
 use crate::class::SLICE;
 use crate::directory::{Bit, Directory};
+use crate::frames;
 use crate::span::{Kind, OWNER_NONE, Place, Span, SpanList};
 use crate::sync::atomic::Ordering;
 use core::ptr::null_mut;
@@ -61,6 +63,9 @@ pub struct PageHeap {
     meta_end: usize,
     node: u8,
     generation: u32,
+    /// Some slices lie in frames (see [`crate::frames`]).
+    framed: bool,
+    clock: u32,
     /// Figures, kept as things happen.
     pub figures: PageFigures,
 }
@@ -87,6 +92,8 @@ impl PageHeap {
             meta_end: 0,
             node: 0,
             generation: 0,
+            framed: false,
+            clock: 0,
             figures: PageFigures::NONE,
         }
     }
@@ -104,10 +111,11 @@ impl PageHeap {
     /// In a fork's child, when a thread was inside the lock: forgets all free runs and descriptors,
     /// which may be torn. They are never joined or listed again; what is in spans stays.
     pub fn begin_anew(&mut self) {
-        let Self { node, generation, mut figures, .. } = *self;
+        let Self { node, generation, framed, clock, mut figures, .. } = *self;
         figures.active = figures.active.min(figures.mapped);
         figures.dirty = 0;
-        *self = Self { node, generation: generation + 1, figures, ..Self::new() };
+        figures.held = 0;
+        *self = Self { node, generation: generation + 1, framed, clock, figures, ..Self::new() };
     }
 
     // Metadata.
@@ -233,9 +241,9 @@ impl PageHeap {
         // SAFETY: a run of ours, under the lock.
         unsafe {
             let mut start = ((*run).start + (align * SLICE - 1)) & !(align * SLICE - 1);
-            if align == 1 && 0 < (*run).dirty && (*run).dirty < (*run).slices {
+            if 0 < (*run).dirty && (*run).dirty < (*run).slices {
                 // Partly dirty: from the end with more of it.
-                let tail = (*run).end() - slices * SLICE;
+                let tail = ((*run).end() - slices * SLICE) & !(align * SLICE - 1);
                 let dirty = |start| directory.count(Bit::Dirty, start, slices);
                 if dirty(tail) > dirty(start) {
                     start = tail;
@@ -270,10 +278,17 @@ impl PageHeap {
     unsafe fn carve(&mut self, directory: &Directory, run: *mut Span, start: usize, slices: usize) -> bool {
         // SAFETY: a free run of ours, under the lock; every part lies in it.
         unsafe {
-            let (run_start, run_end, stamp) = ((*run).start, (*run).end(), (*run).stamp);
-            let dirty_all = (*run).dirty as usize;
+            let (run_start, run_end, mut stamp) = ((*run).start, (*run).end(), (*run).stamp);
+            let mut dirty_all = (*run).dirty as usize;
             self.unlink(directory, run);
             let end = start + slices * SLICE;
+            if self.framed {
+                let backed = frames::back(directory, run_start, run_end, start, end);
+                stamp = mean_stamp(self.clock, backed, stamp, dirty_all);
+                dirty_all += backed;
+                self.figures.dirty += backed;
+                directory.mark(Bit::Used, start, slices, true);
+            }
             let dirty = if dirty_all == 0 { 0 } else { directory.mark(Bit::Dirty, start, slices, false) };
             self.figures.dirty -= dirty;
             if run_start < start {
@@ -318,6 +333,9 @@ impl PageHeap {
         unsafe {
             directory.set_range(start, entries, null_mut());
             self.figures.active = self.figures.active.saturating_sub(slices);
+            if self.framed {
+                directory.mark(Bit::Used, start, slices, false);
+            }
             let dirty = if touched > 0 { directory.mark(Bit::Dirty, start, touched, true) } else { 0 };
             self.figures.dirty += dirty;
             self.insert(directory, start, slices, dirty, now);
@@ -390,6 +408,7 @@ impl PageHeap {
             (*run).slices = slices as u32;
             (*run).dirty = dirty as u32;
             (*run).stamp = stamp;
+            (*run).kept = 0;
             directory.set(start, run);
             directory.set(start + (slices - 1) * SLICE, run);
             if dirty > 0 {
@@ -414,19 +433,30 @@ impl PageHeap {
             }
             directory.set((*run).start, null_mut());
             directory.set((*run).end() - SLICE, null_mut());
-            if (*run).dirty > 0 {
-                let (older, younger) = ((*run).older, (*run).younger);
-                if older.is_null() {
-                    self.oldest = younger;
-                } else {
-                    (*older).younger = younger;
-                }
-                if younger.is_null() {
-                    self.youngest = older;
-                } else {
-                    (*younger).older = older;
-                }
-                (*run).dirty = 0;
+            if (*run).kept != 0 {
+                (*run).kept = 0;
+                self.figures.held -= (*run).dirty as usize;
+            } else if (*run).dirty > 0 {
+                self.unage(run);
+            }
+            (*run).dirty = 0;
+        }
+    }
+
+    /// Takes a run out of the list of dirty runs.
+    unsafe fn unage(&mut self, run: *mut Span) {
+        // SAFETY: a run of ours in that list.
+        unsafe {
+            let (older, younger) = ((*run).older, (*run).younger);
+            if older.is_null() {
+                self.oldest = younger;
+            } else {
+                (*older).younger = younger;
+            }
+            if younger.is_null() {
+                self.youngest = older;
+            } else {
+                (*younger).older = older;
             }
         }
     }
@@ -463,10 +493,10 @@ impl PageHeap {
     /// those the shortest. A fault for each page of a large block costs more than all the rest of it.
     fn best_fit(&self, slices: usize, align: usize) -> Option<*mut Span> {
         let need = slices.checked_add(align - 1)?;
-        let mut bin = bin_of(need);
         if need <= TIGHT {
-            return self.tight_fit(need, bin);
+            return self.tight_fit(need, bin_of(need));
         }
+        let mut bin = bin_of(slices);
         let mut best: *mut Span = null_mut();
         let mut best_cost = (usize::MAX, usize::MAX);
         let mut seen = 0;
@@ -477,8 +507,9 @@ impl PageHeap {
             unsafe {
                 while !run.is_null() && seen < SCAN {
                     let length = (*run).slices as usize;
-                    let cost = (need.saturating_sub((*run).dirty as usize), length);
-                    if length >= need && cost < best_cost {
+                    let cost = (slices.saturating_sub((*run).dirty as usize), length);
+                    let first = ((*run).start + (align * SLICE - 1)) & !(align * SLICE - 1);
+                    if first + slices * SLICE <= (*run).end() && cost < best_cost {
                         (best, best_cost) = (run, cost);
                     }
                     run = (*run).next;
@@ -597,6 +628,9 @@ impl PageHeap {
         unsafe {
             self.figures.dirty -= directory.mark(Bit::Dirty, start, slices, false);
             directory.mark(Bit::Ours, start, slices, false);
+            if self.framed {
+                self.forget_frames(directory, start, slices);
+            }
         }
         self.figures.mapped -= slices;
     }

@@ -7,6 +7,7 @@ use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
 use crate::class::SLICE;
 use crate::directory::{ADDRESS_END, WINDOW_BYTES, WINDOW_SHIFT, Window};
+use crate::frames::Backing;
 use crate::os::Os;
 use crate::page_heap::{PageHeap, Take};
 use crate::span::{Kind, OWNER_NONE, Place, Span};
@@ -37,6 +38,9 @@ impl<O: Os> Allocator<O> {
         let mut tried = 0;
         loop {
             let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return null_mut() };
+            if stores.pages.is_framed() {
+                stores.pages.set_clock(self.os.now_ms() as u32);
+            }
             match stores.pages.take(&self.directory, slices, align) {
                 Take::Run(span, zero) => {
                     // SAFETY: the run is ours, in no list; its descriptor is written before the
@@ -228,7 +232,7 @@ impl<O: Os> Allocator<O> {
 
     /// Maps metadata, as long as it is `short`: of the threads that found so at once, one's memory is
     /// enough. False: it cannot be had.
-    fn add_meta(&self, node: usize, short: impl Fn(&PageHeap) -> bool) -> bool {
+    pub(crate) fn add_meta(&self, node: usize, short: impl Fn(&PageHeap) -> bool) -> bool {
         let metadata = match self.node(node).lock(&self.os, self.os.thread()) {
             Some(stores) if short(&stores.pages) => stores.pages.figures.metadata,
             Some(_) => return true,
@@ -277,9 +281,21 @@ impl<O: Os> Allocator<O> {
         let Some(need) = slices.checked_add(align - 1).filter(|&need| need < ADDRESS_END / SLICE) else {
             return false;
         };
+        let mut backing = self.backing_for(mapped, need);
+        while !self.add_region_in(backing, node, need, mapped) {
+            match self.second_best(backing) {
+                Some(next) => backing = next,
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn add_region_in(&self, backing: Backing, node: usize, need: usize, mapped: usize) -> bool {
         // Nodes keep to 64-slice groups of their own (see `Directory::mark`).
-        let (unit, base) = if self.os.nodes() > 1 { (64, 64 * SLICE) } else { (1, SLICE) };
-        let need = need.next_multiple_of(unit);
+        let unit = if self.os.nodes() > 1 { 64 } else { 1 }.max(backing.slices());
+        let base = unit * SLICE;
+        let Some(need) = need.checked_next_multiple_of(unit) else { return false };
         // A quarter more each time: few calls, and little address space that is not used.
         let step = (mapped / 4).clamp(FIRST_REGION, MAX_REGION).next_multiple_of(unit);
         let mut wish = self.reserve(need, need.max(step), unit);
@@ -287,10 +303,11 @@ impl<O: Os> Allocator<O> {
             return false;
         }
         loop {
-            if let Some(memory) = self.map(wish * SLICE, base) {
+            if let Some(memory) = self.map_in(backing, wish * SLICE, base) {
                 let start = addr(memory.as_ptr());
                 let filed = if start + wish * SLICE <= ADDRESS_END && self.add_windows(start, wish) {
-                    self.file_region(node, start, wish, mapped)
+                    let backing = self.advised(backing, memory, wish * SLICE);
+                    self.file_region(node, start, wish, backing, mapped)
                 } else {
                     None
                 };
@@ -338,7 +355,14 @@ impl<O: Os> Allocator<O> {
     /// Gives a fresh region, whose windows are installed, to the node's page heap, unless that has grown
     /// beyond `mapped` meanwhile: of the threads that found it short at once, one's region is enough. Says
     /// whether it did; `None`: it cannot be filed.
-    fn file_region(&self, node: usize, start: usize, slices: usize, mapped: usize) -> Option<bool> {
+    fn file_region(
+        &self,
+        node: usize,
+        start: usize,
+        slices: usize,
+        backing: Backing,
+        mapped: usize,
+    ) -> Option<bool> {
         loop {
             let mut stores = self.node(node).lock(&self.os, self.os.thread())?;
             if stores.pages.figures.mapped > mapped {
@@ -346,7 +370,7 @@ impl<O: Os> Allocator<O> {
             }
             if !stores.pages.needs_meta() {
                 // SAFETY: the caller's memory.
-                unsafe { stores.pages.add_region(&self.directory, start, slices) };
+                unsafe { stores.pages.add_framed(&self.directory, start, slices, backing) };
                 return Some(true);
             }
             drop(stores);
@@ -391,6 +415,11 @@ impl<O: Os> Allocator<O> {
         let mut any = false;
         loop {
             let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return any };
+            if stores.pages.figures.reserved > 0 {
+                // Of reserved pages only whole ones can be unmapped, which a purge does.
+                drop(stores);
+                return self.purge_all(node) > 0 || any;
+            }
             let run = stores.pages.begin_release(&self.directory, least);
             drop(stores);
             if run.is_null() {

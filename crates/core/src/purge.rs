@@ -22,6 +22,7 @@ use crate::addr::ptr;
 use crate::allocator::Allocator;
 use crate::class::SLICE;
 use crate::directory::Bit;
+use crate::frames::FRAME;
 use crate::node::Locked;
 use crate::os::Os;
 use crate::page_heap::{PageHeap, older};
@@ -30,7 +31,7 @@ use core::ptr::NonNull;
 
 /// A run of at least so many slices that is purged whole is unmapped: its address space and its
 /// commit charge go back too: 32 MiB.
-const UNMAP: usize = (32 << 20) / SLICE;
+pub(crate) const UNMAP: usize = (32 << 20) / SLICE;
 /// Slices given back and taken again of late that prove churn: 8 MiB.
 const CHURN: usize = (8 << 20) / SLICE;
 /// Slices that go back together where the budget is exceeded, 256 KiB: a call for each costs more than it is.
@@ -48,9 +49,10 @@ impl<O: Os> Allocator<O> {
             let peak = figures.recent_peak;
             (peak + peak * percent / 100).saturating_sub(figures.active)
         };
-        let least = self.config.dirty_min() / SLICE;
+        // With huge pages, the rest of the frame that is being filled is resident.
+        let least = self.config.dirty_min() / SLICE + if figures.huge > 0 { FRAME } else { 0 };
         let budget = figures.under_soft_limit(share.max(least), least);
-        figures.dirty.saturating_sub(budget)
+        figures.loose().saturating_sub(budget)
     }
 
     fn expired(&self, pages: &PageHeap, now: u32) -> bool {
@@ -61,7 +63,7 @@ impl<O: Os> Allocator<O> {
     /// True when something should be purged, or the soft limit is far again.
     pub(crate) fn purge_due(&self, pages: &mut PageHeap, now: u32) -> bool {
         pages.figures.is_back()
-            || pages.figures.dirty > 0
+            || pages.figures.loose() > 0
                 && (self.excess(pages, now) > 0
                     || self.expired(pages, now)
                     || self.purger.load(Ordering::Relaxed) == 0 && self.wants_purger(pages))
@@ -69,7 +71,7 @@ impl<O: Os> Allocator<O> {
 
     fn wants_purger(&self, pages: &PageHeap) -> bool {
         let figures = &pages.figures;
-        figures.dirty * SLICE * 2 > self.config.dirty_min()
+        figures.loose() * SLICE * 2 > self.config.dirty_min()
             && self.config.purge_thread()
             && (self.os.is_threaded() || figures.recent_regret > CHURN && self.config.dirty_percent() > 0)
     }
@@ -127,10 +129,13 @@ impl<O: Os> Allocator<O> {
             if run.is_null() {
                 return total;
             }
-            let purged = self.purge_run(node, stores, run, wanted, now, thread);
-            if purged == 0 {
-                return total;
-            }
+            let purged = if stores.pages.is_framed() {
+                self.purge_frames(node, stores, run, wanted, now, thread)
+            } else {
+                let purged = self.purge_run(node, stores, run, wanted, now, thread);
+                (purged > 0).then_some(purged)
+            };
+            let Some(purged) = purged else { return total };
             total += purged;
         }
     }
@@ -202,6 +207,12 @@ impl<O: Os> Allocator<O> {
         purged
     }
 
+    /// Gives back all of `node` that a purge may; returns the slices.
+    pub(crate) fn purge_all(&self, node: usize) -> usize {
+        let now = self.os.now_ms() as u32;
+        self.purge(node, now, self.os.thread(), |pages| pages.figures.loose())
+    }
+
     /// Gives back all dirty memory beyond `keep` bytes, and the address space of long free runs.
     /// Returns the bytes given back.
     pub fn trim(&self, keep: usize) -> usize {
@@ -209,7 +220,7 @@ impl<O: Os> Allocator<O> {
         let keep = keep / SLICE;
         let mut total = 0;
         self.for_each_node(|index, _| {
-            total += self.purge(index, now, self.os.thread(), |pages| pages.figures.dirty.saturating_sub(keep));
+            total += self.purge(index, now, self.os.thread(), |pages| pages.figures.loose().saturating_sub(keep));
         });
         total * SLICE
     }
@@ -245,7 +256,7 @@ impl<O: Os> Allocator<O> {
             let mut left = false;
             self.for_each_node(|_, node| {
                 if let Some(stores) = node.lock(&self.os, self.os.thread()) {
-                    left |= stores.pages.figures.dirty > 0 || stores.pool.has_unsettled();
+                    left |= stores.pages.figures.loose() > 0 || stores.pool.has_unsettled();
                 }
             });
             left

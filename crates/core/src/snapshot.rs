@@ -30,6 +30,10 @@ impl<O: Os> Allocator<O> {
             out.peak_active += pages.peak_active * SLICE;
             out.peak_dirty += pages.peak_dirty * SLICE;
             out.metadata += pages.metadata;
+            out.huge += pages.huge * SLICE;
+            out.reserved += pages.reserved * SLICE;
+            out.held += pages.held * SLICE;
+            out.splits += pages.splits;
             out.large_live += pages.large_live;
             out.large_bytes += pages.large_bytes;
             out.large_allocs += pages.large_allocs;
@@ -40,6 +44,7 @@ impl<O: Os> Allocator<O> {
         });
         out.clean = out.mapped - out.active - out.dirty;
         out.limits = self.effective_limits();
+        out.huge_fallback = self.huge.fallbacks();
         out.heaps = self.counters.heaps.load(Ordering::Relaxed);
         out.os_calls = self.counters.os_calls.load(Ordering::Relaxed);
         out.purged = self.counters.purged.load(Ordering::Relaxed);

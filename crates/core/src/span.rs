@@ -139,7 +139,8 @@ pub struct Span {
     /// Generation of the stores whose list the span is in (see
     /// [`PageHeap::begin_anew`](crate::page_heap::PageHeap::begin_anew)).
     pub generation: u32,
-    /// Frees between two looks at a current span that its heap keeps; 0 for others.
+    /// Frees between two looks at a current span that its heap keeps; 0 for others. Of a free run: 1 when it is held
+    /// (see [`crate::frames`]).
     pub kept: u32,
 }
 

@@ -82,6 +82,16 @@ pub struct Snapshot {
     pub purges: u64,
     /// System calls for memory since start (map, unmap, purge, remap).
     pub os_calls: u64,
+    /// Mapped with transparent huge pages asked for, part of `mapped`.
+    pub huge: usize,
+    /// Mapped in reserved huge pages, part of `mapped`. The system does not count it as resident.
+    pub reserved: usize,
+    /// Of `dirty`, what is kept because the huge page it lies in is almost wholly in use, or reserved.
+    pub held: usize,
+    /// Huge pages that were split since start, to give back what was free of them.
+    pub splits: u64,
+    /// Why less than the option `huge_pages` asks for is in force: a set of [`crate::huge`]'s reasons; 0: it is.
+    pub huge_fallback: u32,
     /// Large blocks in the program's hands.
     pub large_live: u64,
     /// Bytes of them.
@@ -119,6 +129,11 @@ impl Snapshot {
         purged: 0,
         purges: 0,
         os_calls: 0,
+        huge: 0,
+        reserved: 0,
+        held: 0,
+        splits: 0,
+        huge_fallback: 0,
         large_live: 0,
         large_bytes: 0,
         large_allocs: 0,

@@ -8,7 +8,8 @@ mod common;
 use common::oracle::{HEAPS, Op, Oracle};
 use proptest::prelude::*;
 use stratalloc_core::class::SLICE;
-use stratalloc_core::options::Options;
+use stratalloc_core::options::{HugePages, Options};
+use stratalloc_core::os::{HugeSystem, Reserve, Transparent};
 
 const MAX_SIZE_LOG: u32 = 22;
 
@@ -67,6 +68,11 @@ fn options() -> impl Strategy<Value = Options> {
     })
 }
 
+fn huge_pages() -> impl Strategy<Value = HugePages> {
+    use HugePages::{Always, Hugetlb, Hugetlb1g, Madvise, Never, Off};
+    prop_oneof![Just(Off), Just(Never), Just(Madvise), Just(Always), Just(Hugetlb), Just(Hugetlb1g)]
+}
+
 fn page() -> impl Strategy<Value = usize> {
     prop_oneof![Just(4usize << 10), Just(SLICE)]
 }
@@ -91,6 +97,32 @@ proptest! {
         ops in proptest::collection::vec(op(), 1..250),
     ) {
         run(page, &options, threaded, &ops);
+    }
+
+    #[test]
+    fn any_sequence_agrees_with_the_model_on_huge_pages(
+        options in options(),
+        modes in (huge_pages(), huge_pages()),
+        (two_mib, one_gib) in (0..20usize, 0..3usize),
+        ops in proptest::collection::vec(op(), 1..400),
+    ) {
+        let mut oracle = Oracle::new(4096, &options.with_huge_pages(modes.0));
+        oracle.mock.set_huge(HugeSystem {
+            transparent: Transparent::Madvise,
+            bytes: 2 << 20,
+            two_mib: Reserve { total: two_mib, free: two_mib },
+            one_gib: Reserve { total: one_gib, free: one_gib },
+            ..HugeSystem::default()
+        });
+        let half = ops.len() / 2;
+        for (index, op) in ops.iter().enumerate() {
+            if index == half {
+                // Regions of both kinds, side by side.
+                oracle.allocator().config.apply(&options.with_huge_pages(modes.1));
+            }
+            oracle.step(op);
+        }
+        oracle.finish();
     }
 
     #[test]

@@ -5,6 +5,8 @@ use super::text::{self, Text};
 
 /// The words of `misuse`, in the order of [`Misuse`](super::Misuse)'s variants.
 const MISUSE: [&str; 3] = ["abort", "warn", "ignore"];
+/// The words of `huge_pages`, in the order of [`HugePages`](super::HugePages)'s variants.
+const HUGE_PAGES: [&str; 6] = ["off", "never", "madvise", "always", "hugetlb", "hugetlb1g"];
 
 /// The words of `profile`, in the order of [`Profile`](super::Profile)'s variants.
 const PROFILES: [&str; 4] = ["balanced", "latency", "memory", "throughput"];
@@ -25,6 +27,7 @@ pub(super) enum Key {
     Limit,
     SoftLimit,
     FollowCgroup,
+    HugePages,
 }
 
 /// What an option accepts.
@@ -152,7 +155,7 @@ const LIMIT_MAX: u64 = if usize::BITS > 48 { 1 << 48 } else { usize::MAX as u64 
 /// Every option, in the order in which they are printed.
 pub static TABLE: [Spec; ROWS.len()] = ROWS;
 
-pub(super) const ROWS: [Spec; 13] = [
+pub(super) const ROWS: [Spec; 14] = [
     Spec::new(
         Key::Show,
         "show",
@@ -243,6 +246,13 @@ pub(super) const ROWS: [Spec; 13] = [
         Kind::Flag,
         1,
         "soft limit, dirty budget and caches follow the cgroup's memory and CPU limits and the CPU affinity",
+    ),
+    Spec::new(
+        Key::HugePages,
+        "huge_pages",
+        Kind::Choice(&HUGE_PAGES),
+        0,
+        "huge pages for blocks: as the system does, none, beyond the first 4 MiB, for all, or reserved ones",
     ),
 ];
 

@@ -13,6 +13,16 @@ pub struct PageFigures {
     pub active: usize,
     /// In free runs and not known to be zero.
     pub dirty: usize,
+    /// Of `dirty`, what stays with huge pages that are almost wholly in use, or reserved.
+    pub held: usize,
+    /// Of `mapped`, for which transparent huge pages are asked.
+    pub huge: usize,
+    /// Of `mapped`, in reserved huge pages.
+    pub reserved: usize,
+    /// Frames that are split now.
+    pub split: usize,
+    /// Frames split since start.
+    pub splits: u64,
     /// Highest `active`.
     pub peak_active: usize,
     /// Highest `active + dirty`.
@@ -47,6 +57,11 @@ impl PageFigures {
         mapped: 0,
         active: 0,
         dirty: 0,
+        held: 0,
+        huge: 0,
+        reserved: 0,
+        split: 0,
+        splits: 0,
         peak_active: 0,
         peak_dirty: 0,
         recent_peak: 0,
@@ -61,6 +76,11 @@ impl PageFigures {
         large_peak_bytes: 0,
         share: Share::NONE,
     };
+
+    /// Dirty slices that a purge could give back.
+    pub fn loose(&self) -> usize {
+        self.dirty - self.held
+    }
 
     /// Halves the recent figures for each second since the last time. `now`: ms.
     pub fn age(&mut self, now: u32) {

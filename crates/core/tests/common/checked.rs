@@ -10,7 +10,7 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use stratalloc_core::allocator::Allocator;
-use stratalloc_core::os::{Moved, Os, SystemLimits};
+use stratalloc_core::os::{Advice, HugeSystem, Moved, Os, SystemLimits};
 use stratalloc_os::mock::Mock;
 
 /// The mock, with the rule about locks.
@@ -79,6 +79,22 @@ unsafe impl Os for Checked {
         self.check("remap");
         // SAFETY: the caller's contract.
         unsafe { self.mock.remap(from, to, len) }
+    }
+
+    fn map_reserved(&self, len: usize, align: usize, page: usize) -> Option<NonNull<u8>> {
+        self.check("map_reserved");
+        self.mock.map_reserved(len, align, page)
+    }
+
+    unsafe fn advise(&self, start: NonNull<u8>, len: usize, advice: Advice) -> bool {
+        self.check("advise");
+        // SAFETY: the caller's contract.
+        unsafe { self.mock.advise(start, len, advice) }
+    }
+
+    fn huge_system(&self) -> HugeSystem {
+        self.check("huge_system");
+        self.mock.huge_system()
     }
 
     fn wait(&self, word: &AtomicU32, expected: u32) {

@@ -1,12 +1,13 @@
 //! Linux and Android: [`Linux`], the trait over raw system calls.
 //!
 //! `sys` makes the calls, `purger` starts the purge thread, `numa` asks for nodes, `cgroup` for limits,
-//! `host` serves `process`. Nothing here writes `errno` or reads libc's thread-local storage, so that the purge
+//! `huge` for huge pages, `host` serves `process`. Nothing here writes `errno` or reads libc's thread-local storage, so that the purge
 //! thread may use all of it. The state is three words: the page size, the node count and the
 //! placement hint; each is an atomic that is right or recomputed, so all accesses are relaxed.
 
 mod cgroup;
 mod host;
+mod huge;
 mod numa;
 mod purger;
 mod sys;
@@ -20,7 +21,7 @@ pub use numa::detect_nodes;
 use crate::placement::{Pages, Placement};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use stratalloc_core::os::{Moved, Os, SystemLimits};
+use stratalloc_core::os::{Advice, HugeSystem, Moved, Os, SystemLimits};
 use stratalloc_core::sync::atomic::AtomicU32;
 
 /// Linux 3.17 or later, any libc. Newer kernels do more by themselves: 5.7 moves pages and keeps the
@@ -157,6 +158,26 @@ unsafe impl Os for Linux {
             let _ = unsafe { sys::munmap(stray, len) };
         }
         Moved::Refused
+    }
+
+    /// `MAP_HUGETLB`, populated at once (Linux 5.14).
+    fn map_reserved(&self, len: usize, align: usize, page: usize) -> Option<NonNull<u8>> {
+        huge::is_reservable(page).then(|| huge::map_reserved(len, align, page))?
+    }
+
+    /// `MADV_HUGEPAGE` and `MADV_NOHUGEPAGE`.
+    unsafe fn advise(&self, start: NonNull<u8>, len: usize, advice: Advice) -> bool {
+        let advice = match advice {
+            Advice::Huge => libc::MADV_HUGEPAGE,
+            Advice::Small => libc::MADV_NOHUGEPAGE,
+        };
+        // SAFETY: the caller's range; its contents stay.
+        unsafe { sys::madvise(start.as_ptr().expose_provenance(), len, advice) }.is_ok()
+    }
+
+    /// From `/sys/kernel/mm`, and `prctl`.
+    fn huge_system(&self) -> HugeSystem {
+        huge::system()
     }
 
     fn wait(&self, word: &AtomicU32, expected: u32) {

@@ -29,6 +29,9 @@ pub(super) const MREMAP_MAYMOVE: c_int = 1;
 pub(super) const MREMAP_FIXED: c_int = 2;
 pub(super) const MREMAP_DONTUNMAP: c_int = 4;
 pub(super) const MAP_FIXED_NOREPLACE: c_int = 0x10_0000;
+pub(super) const MADV_POPULATE_WRITE: c_int = 23;
+pub(super) const MAP_HUGE_SHIFT: c_int = 26;
+pub(super) const PR_GET_THP_DISABLE: c_int = 42;
 
 /// `struct timespec` as these calls take it: two words of the machine's long.
 #[repr(C)]

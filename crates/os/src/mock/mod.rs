@@ -43,7 +43,7 @@ use std::cell::Cell;
 use std::string::String;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::vec::Vec;
-use stratalloc_core::os::{Moved, Os, SystemLimits};
+use stratalloc_core::os::{Advice, HugeSystem, Moved, Os, SystemLimits};
 use stratalloc_core::sync::atomic::AtomicU32;
 
 /// A function and its argument, as [`Os::spawn_purger`] took them.
@@ -72,6 +72,9 @@ struct State {
     purged: Vec<(usize, usize)>,
     remap: Option<Moved>,
     limits: SystemLimits,
+    huge: HugeSystem,
+    reserved: Ranges,
+    advised: Vec<(usize, usize, Advice)>,
     purger: Option<Purger>,
     err: Vec<u8>,
 }
@@ -143,8 +146,23 @@ impl Mock {
 
     /// Calls of all kinds that enter the kernel on a real system.
     pub fn system_calls(&self) -> u64 {
-        use Call::{Limits, Map, Purge, Remap, Spawn, Unmap, Wait, Wake, Yield};
-        [Map, Unmap, Purge, Remap, Wait, Wake, Yield, Spawn, Limits].into_iter().map(|call| self.count(call)).sum()
+        [
+            Call::Map,
+            Call::MapReserved,
+            Call::Unmap,
+            Call::Purge,
+            Call::Remap,
+            Call::Advise,
+            Call::HugeSystem,
+            Call::Wait,
+            Call::Wake,
+            Call::Yield,
+            Call::Spawn,
+            Call::Limits,
+        ]
+        .into_iter()
+        .map(|call| self.count(call))
+        .sum()
     }
 
     /// Bytes mapped now.
@@ -165,6 +183,24 @@ impl Mock {
     /// Start and length of each range that was purged, in order, since the last call of this.
     pub fn take_purged(&self) -> Vec<(usize, usize)> {
         core::mem::take(&mut self.state().purged)
+    }
+
+    /// What [`Os::huge_system`] answers; at first, a system without huge pages. Of the reserved pages, those that
+    /// are free can be mapped by [`Os::map_reserved`], and are free again when they are unmapped. Such memory panics
+    /// when it is unmapped in parts of pages, purged or moved.
+    pub fn set_huge(&self, huge: HugeSystem) {
+        self.state().huge = huge;
+    }
+
+    /// Start, length and advice of each call of [`Os::advise`] that was not refused, in order, since the last call
+    /// of this.
+    pub fn take_advised(&self) -> Vec<(usize, usize, Advice)> {
+        core::mem::take(&mut self.state().advised)
+    }
+
+    /// Start and length of what is mapped in reserved pages, ascending, adjacent ranges joined.
+    pub fn reserved_ranges(&self) -> Vec<(usize, usize)> {
+        self.state().reserved.iter().collect()
     }
 
     /// Panics, with the ranges, unless everything was unmapped.
@@ -262,6 +298,11 @@ impl core::fmt::Debug for Mock {
 }
 
 impl State {
+    /// The free pages of that size.
+    fn reserve(&mut self, page: usize) -> &mut usize {
+        if page == 1 << 30 { &mut self.huge.one_gib.free } else { &mut self.huge.two_mib.free }
+    }
+
     /// Marks a range unmapped and gives up backings of which nothing is left.
     fn forget(&mut self, start: usize, len: usize) {
         self.mapped.remove(start, len);
@@ -308,6 +349,15 @@ unsafe impl Os for Mock {
         if self.0.plan.fails(Call::Unmap) {
             return false;
         }
+        if state.reserved.touches(start, len) {
+            // A page of 1 GiB is unmapped as 512 of 2 MiB would be: the mock keeps no sizes.
+            let page =
+                if len.is_multiple_of(1 << 30) && start.is_multiple_of(1 << 30) { 1 << 30 } else { 2 << 20 };
+            let whole = (start | len).is_multiple_of(page) && state.reserved.covers(start, len);
+            assert!(whole, "unmap of {start:#x}+{len:#x}: parts of reserved pages");
+            state.reserved.remove(start, len);
+            *state.reserve(page) += len / page;
+        }
         state.forget(start, len);
         true
     }
@@ -316,6 +366,7 @@ unsafe impl Os for Mock {
         let start = start.as_ptr().expose_provenance();
         let mut state = self.state();
         self.check(&state, "purge", start, len);
+        assert!(!state.reserved.touches(start, len), "purge of {start:#x}+{len:#x}: reserved pages");
         if self.0.plan.fails(Call::Purge) {
             // SAFETY: mapped, and the caller does not need the contents.
             unsafe { backing::scribble(start, len) };
@@ -332,6 +383,8 @@ unsafe impl Os for Mock {
         let (source, target) = (from.as_ptr().expose_provenance(), to.as_ptr().expose_provenance());
         self.check(&state, "remap from", source, len);
         self.check(&state, "remap to", target, len);
+        let reserved = state.reserved.touches(source, len) || state.reserved.touches(target, len);
+        assert!(!reserved, "remap of {source:#x}+{len:#x} to {target:#x}: reserved pages");
         assert!(source + len <= target || target + len <= source, "remap of ranges that overlap");
         let outcome = state.remap.unwrap_or(Moved::SourceZero);
         if self.0.plan.fails(Call::Remap) || outcome == Moved::Refused {
@@ -346,6 +399,41 @@ unsafe impl Os for Mock {
             unsafe { backing::zero(source, len) };
         }
         outcome
+    }
+
+    fn map_reserved(&self, len: usize, align: usize, page: usize) -> Option<NonNull<u8>> {
+        assert!(page == 2 << 20 || page == 1 << 30, "reserved pages of {page:#x} bytes");
+        assert!(len > 0 && len.is_multiple_of(page), "map of {len:#x} bytes: not whole pages of {page:#x}");
+        assert!(align.is_power_of_two() && align >= page, "reserved pages with alignment {align:#x}");
+        if self.0.plan.fails(Call::MapReserved) {
+            return None;
+        }
+        let mut state = self.state();
+        let left = state.reserve(page).checked_sub(len / page)?;
+        let backing = Backing::new(len, align)?;
+        *state.reserve(page) = left;
+        let start = backing.start();
+        state.backings.push(backing);
+        state.mapped.insert(start, len);
+        state.reserved.insert(start, len);
+        state.peak = state.peak.max(state.mapped.bytes());
+        NonNull::new(core::ptr::with_exposed_provenance_mut(start))
+    }
+
+    unsafe fn advise(&self, start: NonNull<u8>, len: usize, advice: Advice) -> bool {
+        let start = start.as_ptr().expose_provenance();
+        let mut state = self.state();
+        self.check(&state, "advice", start, len);
+        if self.0.plan.fails(Call::Advise) {
+            return false;
+        }
+        state.advised.push((start, len, advice));
+        true
+    }
+
+    fn huge_system(&self) -> HugeSystem {
+        self.0.plan.fails(Call::HugeSystem);
+        self.state().huge
     }
 
     fn wait(&self, word: &AtomicU32, expected: u32) {

@@ -13,6 +13,12 @@ pub enum Call {
     Purge,
     /// [`Os::remap`](stratalloc_core::os::Os::remap); failing: `Refused`.
     Remap,
+    /// [`Os::map_reserved`](stratalloc_core::os::Os::map_reserved); failing: `None`.
+    MapReserved,
+    /// [`Os::advise`](stratalloc_core::os::Os::advise); failing: false.
+    Advise,
+    /// [`Os::huge_system`](stratalloc_core::os::Os::huge_system); cannot fail.
+    HugeSystem,
     /// [`Os::wait`](stratalloc_core::os::Os::wait); cannot fail.
     Wait,
     /// [`Os::wake`](stratalloc_core::os::Os::wake); cannot fail.

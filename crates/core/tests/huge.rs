@@ -1,0 +1,413 @@
+//! Huge pages: what is asked of the system and when, what stands in for what it lacks, and what the purge gives back.
+#![cfg(not(loom))]
+
+mod common;
+
+use common::Owned;
+use std::collections::BTreeMap;
+use stratalloc_core::class::SLICE;
+use stratalloc_core::frames::{DENSE, FRAME};
+use stratalloc_core::heap::Heap;
+use stratalloc_core::huge::Reason;
+use stratalloc_core::options::{HugePages, Options};
+use stratalloc_core::os::{Advice, HugeSystem, Reserve, Transparent};
+use stratalloc_core::stats::Snapshot;
+use stratalloc_os::mock::{Call, Mock};
+
+const MIB: usize = 1 << 20;
+const HUGE: usize = FRAME * SLICE;
+const GIB: usize = 1 << 30;
+/// A large block that fills its slices and of which some fill a frame.
+const BLOCK: usize = 64 << 10;
+/// Blocks in a frame.
+const BLOCKS: usize = HUGE / BLOCK;
+/// Blocks of a dense frame that may be free.
+const LEEWAY: usize = (FRAME - DENSE) * SLICE / BLOCK;
+
+struct Rig {
+    mock: Mock,
+    allocator: Owned,
+    heap: *mut Heap,
+}
+
+/// A system with transparent huge pages and so many reserved ones.
+fn system(two_mib: usize, one_gib: usize) -> HugeSystem {
+    HugeSystem {
+        transparent: Transparent::Madvise,
+        bytes: HUGE,
+        two_mib: Reserve { total: two_mib, free: two_mib },
+        one_gib: Reserve { total: one_gib, free: one_gib },
+        ..HugeSystem::default()
+    }
+}
+
+/// No purge but by `trim`.
+fn patient(pages: HugePages) -> Options {
+    Options::DEFAULT
+        .with_purge_delay(3_600_000)
+        .with_dirty_min(GIB)
+        .with_purge_thread(false)
+        .with_huge_pages(pages)
+}
+
+impl Rig {
+    fn new(system: HugeSystem, options: Options) -> Self {
+        let mock = Mock::new(4096);
+        mock.set_huge(system);
+        let allocator = Owned::new(&mock);
+        allocator.config.apply(&options);
+        let heap = allocator.adopt();
+        assert!(!heap.is_null());
+        Self { mock, allocator, heap }
+    }
+
+    fn try_alloc(&self, size: usize) -> *mut u8 {
+        // SAFETY: our heap.
+        unsafe { self.allocator.alloc(self.heap, size, 16) }
+    }
+
+    fn alloc(&self, size: usize) -> *mut u8 {
+        let block = self.try_alloc(size);
+        assert!(!block.is_null());
+        block
+    }
+
+    fn free(&self, block: *mut u8) {
+        // SAFETY: our heap and block.
+        unsafe { self.allocator.dealloc(self.heap, block) };
+    }
+
+    fn figures(&self) -> Snapshot {
+        let mut snapshot = Snapshot::EMPTY;
+        // SAFETY: our heap.
+        unsafe { self.allocator.snapshot(self.heap, &mut snapshot) };
+        snapshot
+    }
+
+    /// Blocks of [`BLOCK`] in frames that lie in transparent pages: by frame, in address order.
+    fn fill_frames(&self, frames: usize) -> BTreeMap<usize, Vec<*mut u8>> {
+        // Past what stays in ordinary pages.
+        self.free(self.alloc(64 * MIB));
+        self.allocator.trim(0);
+        self.mock.take_purged();
+        self.mock.take_advised();
+        let mut by_frame: BTreeMap<usize, Vec<*mut u8>> = BTreeMap::new();
+        for _ in 0..(frames + 6) * BLOCKS {
+            let block = self.alloc(BLOCK);
+            by_frame.entry(block.addr() / HUGE).or_default().push(block);
+        }
+        let advised = self.mock.take_advised();
+        by_frame.retain(|frame, blocks| {
+            let huge = |&(start, len, _): &(usize, usize, Advice)| (start..start + len).contains(&(frame * HUGE));
+            blocks.len() == BLOCKS && advised.iter().any(huge)
+        });
+        while by_frame.len() > frames {
+            by_frame.pop_first();
+        }
+        assert_eq!(by_frame.len(), frames);
+        by_frame.values_mut().for_each(|blocks| blocks.sort());
+        by_frame
+    }
+}
+
+#[test]
+fn without_the_option_nothing_is_asked_and_nothing_advised() {
+    let rig = Rig::new(system(100, 2), Options::DEFAULT);
+    for size in [100, MIB, 5 * MIB, 300 * MIB] {
+        rig.free(rig.alloc(size));
+    }
+    for call in [Call::HugeSystem, Call::Advise, Call::MapReserved] {
+        assert_eq!(rig.mock.count(call), 0, "{call:?}");
+    }
+    let figures = rig.figures();
+    assert_eq!((figures.huge, figures.reserved, figures.huge_fallback), (0, 0, 0));
+}
+
+#[test]
+fn never_advises_each_region_against_huge_pages_and_asks_nothing() {
+    let rig = Rig::new(system(100, 2), patient(HugePages::Never));
+    rig.alloc(100);
+    rig.alloc(5 * MIB);
+    let advised = rig.mock.take_advised();
+    let bytes: usize = advised.iter().map(|&(_, len, _)| len).sum();
+    assert_eq!(bytes, rig.figures().mapped);
+    assert!(advised.iter().all(|&(_, _, advice)| advice == Advice::Small));
+    assert_eq!(rig.mock.count(Call::HugeSystem), 0);
+}
+
+#[test]
+fn madvise_leaves_small_programs_alone_and_asks_for_whole_aligned_regions_beyond() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Madvise));
+    let _small: Vec<_> = (0..20).map(|_| rig.alloc(BLOCK)).collect();
+    assert_eq!((rig.mock.count(Call::HugeSystem), rig.mock.count(Call::Advise)), (0, 0));
+    let _more: Vec<_> = (0..200).map(|_| rig.alloc(BLOCK)).collect();
+    let advised = rig.mock.take_advised();
+    assert!(!advised.is_empty());
+    for &(start, len, advice) in &advised {
+        assert!((start | len).is_multiple_of(HUGE), "{start:#x}+{len:#x}");
+        assert_eq!(advice, Advice::Huge);
+    }
+    let bytes: usize = advised.iter().map(|&(_, len, _)| len).sum();
+    assert_eq!((rig.figures().huge, rig.figures().huge_fallback), (bytes, 0));
+    assert_eq!(rig.mock.count(Call::HugeSystem), 1, "asked once");
+}
+
+#[test]
+fn always_asks_from_the_first_region_on() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Always));
+    rig.alloc(100);
+    let figures = rig.figures();
+    assert!(figures.huge > 0 && figures.huge == figures.mapped, "{figures:?}");
+}
+
+#[test]
+fn large_blocks_start_at_a_frame() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Madvise));
+    for size in [2 * MIB, 2 * MIB + 1, 3 * MIB, 7 * MIB, 40 * MIB] {
+        assert!(rig.alloc(size).addr().is_multiple_of(HUGE), "{size} bytes");
+    }
+}
+
+#[test]
+fn what_the_system_lacks_is_replaced_and_the_reason_kept() {
+    let lacking = [
+        (HugeSystem::default(), Reason::Absent),
+        (HugeSystem { transparent: Transparent::Never, ..system(0, 0) }, Reason::Off),
+        (HugeSystem { forbidden: true, ..system(0, 0) }, Reason::Forbidden),
+        (HugeSystem { bytes: 512 * MIB, ..system(0, 0) }, Reason::Bytes),
+    ];
+    for (system, reason) in lacking {
+        for mode in [HugePages::Madvise, HugePages::Always] {
+            let rig = Rig::new(system, patient(mode));
+            rig.alloc(10 * MIB);
+            let figures = rig.figures();
+            assert_eq!((figures.huge, figures.huge_fallback), (0, reason as u32), "{mode:?}");
+            assert_eq!(rig.mock.count(Call::Advise), 0);
+        }
+    }
+    let rig = Rig::new(system(0, 0), patient(HugePages::Madvise));
+    rig.mock.fail_after(Call::Advise, 0);
+    rig.alloc(10 * MIB);
+    assert_eq!((rig.figures().huge, rig.figures().huge_fallback), (0, Reason::Refused as u32));
+}
+
+#[test]
+fn reserved_pages_serve_until_they_are_used_up_then_transparent_ones_do() {
+    let rig = Rig::new(system(20, 0), patient(HugePages::Hugetlb));
+    rig.alloc(10 * MIB);
+    let figures = rig.figures();
+    assert!((10 * MIB..=40 * MIB).contains(&figures.reserved), "{figures:?}");
+    assert_eq!((figures.huge, figures.huge_fallback), (0, 0));
+    rig.alloc(100 * MIB);
+    let figures = rig.figures();
+    assert_eq!(figures.huge_fallback, Reason::TwoMib as u32);
+    assert!(figures.huge >= 100 * MIB && figures.reserved <= 40 * MIB, "{figures:?}");
+}
+
+#[test]
+fn reserved_pages_go_back_as_a_whole_and_serve_again() {
+    let rig = Rig::new(system(60, 0), patient(HugePages::Hugetlb));
+    let first = rig.alloc(20 * MIB);
+    let blocks: Vec<_> = (0..BLOCKS * 4).map(|_| rig.alloc(BLOCK)).collect();
+    let before: usize = rig.mock.reserved_ranges().iter().map(|range| range.1).sum();
+    rig.free(first);
+    // Every second block: no page is free as a whole.
+    blocks.iter().step_by(2).for_each(|&block| rig.free(block));
+    rig.allocator.trim(0);
+    let after: usize = rig.mock.reserved_ranges().iter().map(|range| range.1).sum();
+    assert!(before - after >= 20 * MIB, "{before} {after}");
+    let figures = rig.figures();
+    assert_eq!(figures.reserved, after);
+    assert!(figures.held > 0 && figures.held == figures.dirty, "{figures:?}");
+    blocks.iter().skip(1).step_by(2).for_each(|&block| rig.free(block));
+    rig.allocator.trim(0);
+    let figures = rig.figures();
+    assert_eq!((figures.active, figures.dirty, figures.held, figures.reserved), (0, 0, 0, 0));
+    assert!(rig.mock.reserved_ranges().is_empty());
+    rig.alloc(20 * MIB);
+    assert!(rig.figures().reserved >= 20 * MIB);
+}
+
+#[test]
+fn pages_of_1_gib_serve_large_heaps_and_go_back_as_a_whole() {
+    let rig = Rig::new(system(200, 2), patient(HugePages::Hugetlb1g));
+    rig.alloc(10 * MIB);
+    assert!(rig.figures().reserved < 100 * MIB, "pages of 2 MiB first");
+    let blocks = [300 * MIB, 300 * MIB, 300 * MIB].map(|size| rig.alloc(size));
+    let giant = |rig: &Rig| {
+        let ranges = rig.mock.reserved_ranges();
+        ranges.iter().filter(|&&(start, len)| start.is_multiple_of(GIB) && len >= GIB).count()
+    };
+    assert_eq!((giant(&rig), rig.figures().huge_fallback), (1, 0));
+    rig.free(blocks[0]);
+    rig.free(blocks[1]);
+    rig.allocator.trim(0);
+    assert_eq!(giant(&rig), 1, "in use by a third");
+    rig.free(blocks[2]);
+    rig.allocator.trim(0);
+    assert_eq!(giant(&rig), 0);
+    // More than there are: smaller ones do.
+    let big = rig.alloc(3 * GIB);
+    assert_eq!(rig.figures().huge_fallback, Reason::OneGib as u32 | Reason::TwoMib as u32);
+    rig.free(big);
+}
+
+#[test]
+fn blocks_in_reserved_pages_move_by_copying() {
+    let rig = Rig::new(system(200, 0), patient(HugePages::Hugetlb));
+    let block = rig.alloc(20 * MIB);
+    let behind = rig.alloc(MIB);
+    // SAFETY: our block.
+    unsafe {
+        block.write(7);
+        block.add(20 * MIB - 1).write(8);
+        let moved = rig.allocator.realloc(rig.heap, block, 60 * MIB, 16);
+        assert!(!moved.is_null() && moved != block);
+        assert_eq!((moved.read(), moved.add(20 * MIB - 1).read()), (7, 8));
+        rig.free(moved);
+    }
+    assert_eq!(rig.mock.count(Call::Remap), 0);
+    rig.free(behind);
+}
+
+#[test]
+fn a_frame_in_use_counts_as_resident_as_a_whole() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Always));
+    rig.alloc(BLOCK);
+    let figures = rig.figures();
+    assert_eq!((figures.active + figures.dirty) % HUGE, 0, "{figures:?}");
+    assert!(figures.active + figures.dirty > 0);
+}
+
+#[test]
+fn new_spans_fill_frames_in_use_before_they_open_others() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Madvise));
+    let frames = rig.fill_frames(8);
+    for blocks in frames.values() {
+        // A hole in each of the frames, and one frame free as a whole.
+        rig.free(blocks[5]);
+    }
+    let last = frames.values().next_back().unwrap();
+    last.iter().enumerate().filter(|&(i, _)| i != 5).for_each(|(_, &block)| rig.free(block));
+    rig.allocator.trim(0);
+    for _ in 0..7 {
+        let block = rig.alloc(BLOCK);
+        assert!(frames.contains_key(&(block.addr() / HUGE)), "{block:p} opens a frame");
+        assert_ne!(block.addr() / HUGE, last[0].addr() / HUGE, "{block:p} opens the free frame");
+    }
+}
+
+#[test]
+fn dense_frames_are_held_sparse_ones_split_and_free_ones_purged_as_a_whole() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Madvise));
+    let frames: Vec<_> = rig.fill_frames(3).into_values().collect();
+    let base = rig.figures();
+    // As many as a dense frame may have free, apart.
+    frames[0].iter().step_by(7).take(LEEWAY).for_each(|&block| rig.free(block));
+    // One more.
+    frames[1].iter().step_by(5).take(LEEWAY + 1).for_each(|&block| rig.free(block));
+    frames[2].iter().for_each(|&block| rig.free(block));
+    rig.allocator.trim(0);
+    let figures = rig.figures();
+    assert_eq!(figures.held - base.held, LEEWAY * BLOCK, "{figures:?}");
+    assert_eq!((figures.dirty, figures.splits), (figures.held, 1));
+    let purged = rig.mock.take_purged();
+    let in_frame = |blocks: &[*mut u8]| {
+        let frame = blocks[0].addr();
+        purged
+            .iter()
+            .filter(move |range| (frame..frame + HUGE).contains(&range.0))
+            .map(|range| range.1)
+            .sum::<usize>()
+    };
+    assert_eq!(in_frame(&frames[0]), 0);
+    assert_eq!(in_frame(&frames[1]), (LEEWAY + 1) * BLOCK);
+    assert!(purged.iter().any(|&(start, len)| {
+        (start..start + len).contains(&frames[2][0].addr()) && (start | len).is_multiple_of(HUGE)
+    }));
+    let frame = frames[1][0].addr();
+    assert_eq!(rig.mock.take_advised(), [(frame, HUGE, Advice::Small)]);
+
+    // What was held goes when its frame becomes sparse.
+    let gone = rig.figures().purged;
+    rig.free(frames[0][1]);
+    rig.allocator.trim(0);
+    assert_eq!(rig.figures().held, base.held);
+    assert_eq!((rig.figures().purged - gone) as usize, (LEEWAY + 1) * BLOCK);
+    assert_eq!(rig.mock.take_advised(), [(frames[0][0].addr(), HUGE, Advice::Small)]);
+
+    // And a split frame is one again when it is free as a whole.
+    let free = |i: usize| i.is_multiple_of(5) && i < 5 * (LEEWAY + 1);
+    frames[1].iter().enumerate().filter(|&(i, _)| !free(i)).for_each(|(_, &block)| rig.free(block));
+    let huge = rig.figures().huge;
+    rig.allocator.trim(0);
+    assert_eq!(rig.figures().huge, huge + HUGE);
+    assert_eq!(rig.mock.take_advised(), [(frame, HUGE, Advice::Huge)]);
+}
+
+#[test]
+fn what_is_resident_stays_within_its_bound_however_blocks_are_freed() {
+    for step in [2, 3, 5, 8, 9, 20, 31, 33, 100] {
+        let rig = Rig::new(system(0, 0), patient(HugePages::Madvise));
+        let blocks: Vec<_> = (0..64 * BLOCKS).map(|_| rig.alloc(BLOCK)).collect();
+        blocks.iter().enumerate().filter(|(i, _)| i % step != 0).for_each(|(_, &block)| rig.free(block));
+        rig.allocator.trim(0);
+        let figures = rig.figures();
+        assert!(figures.dirty <= figures.active / 7, "1 in {step} kept: {figures:?}");
+        blocks.iter().step_by(step).for_each(|&block| rig.free(block));
+        rig.allocator.trim(0);
+        assert_eq!((rig.figures().active, rig.figures().dirty), (0, 0), "1 in {step} kept");
+    }
+}
+
+#[test]
+fn the_purge_thread_ends_although_something_is_held() {
+    let options = Options::DEFAULT.with_dirty_min(0).with_purge_delay(100).with_huge_pages(HugePages::Madvise);
+    let rig = Rig::new(system(0, 0), options);
+    rig.mock.set_threaded(true);
+    let blocks: Vec<_> = (0..20 * BLOCKS).map(|_| rig.alloc(BLOCK)).collect();
+    blocks.iter().step_by(16).for_each(|&block| rig.free(block));
+    let mut turns = 0;
+    while rig.mock.has_purger() {
+        rig.mock.advance(200);
+        rig.mock.run_purger();
+        turns += 1;
+        assert!(turns < 100, "{:?}", rig.figures());
+    }
+    assert!(turns > 0 && rig.figures().held > 0, "{:?}", rig.figures());
+}
+
+#[test]
+fn a_refused_purge_and_refused_advice_leave_everything_usable() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Madvise));
+    let frames: Vec<_> = rig.fill_frames(2).into_values().collect();
+    rig.mock.fail_after(Call::Purge, 0);
+    rig.mock.fail_after(Call::Advise, 0);
+    for blocks in &frames {
+        blocks.iter().step_by(2).for_each(|&block| rig.free(block));
+    }
+    rig.allocator.trim(0);
+    rig.mock.heal();
+    for blocks in &frames {
+        blocks.iter().skip(1).step_by(2).for_each(|&block| rig.free(block));
+    }
+    rig.allocator.trim(0);
+    let fresh: Vec<_> = (0..2 * BLOCKS).map(|_| rig.alloc(BLOCK)).collect();
+    fresh.into_iter().for_each(|block| rig.free(block));
+    rig.allocator.trim(0);
+}
+
+#[test]
+fn the_limit_counts_whole_frames_and_leaves_room_for_less() {
+    let rig = Rig::new(system(100, 0), patient(HugePages::Hugetlb).with_limit(9 * MIB));
+    let mut blocks = Vec::new();
+    loop {
+        let block = rig.try_alloc(BLOCK);
+        if block.is_null() {
+            break;
+        }
+        blocks.push(block);
+    }
+    assert_eq!(rig.figures().mapped, 9 * MIB);
+    assert_eq!(rig.figures().active, 9 * MIB);
+}
