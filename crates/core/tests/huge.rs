@@ -378,6 +378,26 @@ fn the_purge_thread_ends_although_something_is_held() {
 }
 
 #[test]
+fn the_soft_limit_splits_frames_and_counts_what_is_held() {
+    let limit = 48 * MIB;
+    let rig = Rig::new(system(0, 0), patient(HugePages::Madvise).with_soft_limit(limit));
+    rig.allocator.refresh_limits(false);
+    let blocks: Vec<_> = (0..40 * MIB / BLOCK).map(|_| rig.alloc(BLOCK)).collect();
+    // The first half stays dense, one block in 16 free; of the second, every second block is.
+    let (dense, sparse) = blocks.split_at(blocks.len() / 2);
+    dense.iter().step_by(16).for_each(|&block| rig.free(block));
+    sparse.iter().step_by(2).for_each(|&block| rig.free(block));
+    for _ in 0..15 {
+        rig.alloc(MIB);
+        let figures = rig.figures();
+        assert!(figures.active + figures.dirty <= limit, "{figures:?}");
+    }
+    let figures = rig.figures();
+    assert!(figures.splits > 0 && figures.held > 0 && figures.held <= figures.dirty, "{figures:?}");
+    assert_eq!(figures.limits.soft_crossings, 0, "what was free sufficed");
+}
+
+#[test]
 fn a_refused_purge_and_refused_advice_leave_everything_usable() {
     let rig = Rig::new(system(0, 0), patient(HugePages::Madvise));
     let frames: Vec<_> = rig.fill_frames(2).into_values().collect();
