@@ -177,7 +177,7 @@ pub unsafe extern "C" fn strat_fixed_pool_acquire(pool: *mut strat_fixed_pool) -
 pub unsafe extern "C" fn strat_fixed_pool_try_acquire(pool: *mut strat_fixed_pool) -> *mut c_void {
     // SAFETY: the caller's pool.
     let Some(pool) = (unsafe { at(pool.cast::<Fixed>()) }) else { return null_mut() };
-    if pool.live() == pool.capacity() {
+    if !pool.has_free() {
         return null_mut();
     }
     pool.try_acquire().map_or(null_mut(), |block| block.as_ptr().cast())

@@ -7,7 +7,8 @@
 //!
 //! # Invariant
 //! Each block of each chunk is live, in the free list, or not yet carved (beyond its chunk's `carved`; for the
-//! current chunk, from `fresh` on). `live = taken - given`; free and uncarved together are the rest of `capacity`.
+//! current chunk, from `fresh` on). What is carved and not in the list is live: who wants that number walks the list,
+//! and who hands out and takes back counts nothing but what comes from the list.
 //!
 //! Taking the block freed last, and carving fresh ones only when none is free, makes the number of blocks ever
 //! carved the peak of live ones: the figure costs nothing.
@@ -45,11 +46,11 @@ pub(crate) struct Blocks {
     free: *mut Free,
     /// The current chunk's uncarved blocks.
     fresh: *mut u8,
-    fresh_left: usize,
+    fresh_end: *mut u8,
     /// Blocks carved so far and uncarved ones of the current chunk, less those in chunks given back.
     opened: usize,
-    taken: u64,
-    given: u64,
+    /// Blocks handed out from the free list.
+    hits: u64,
     /// Blocks carved that are not counted in `opened` any more: their chunks were given back, or all was reset.
     gone: u64,
     /// The peak before the last trim.
@@ -81,10 +82,9 @@ impl Blocks {
         Self {
             free: null_mut(),
             fresh: null_mut(),
-            fresh_left: 0,
+            fresh_end: null_mut(),
             opened: 0,
-            taken: 0,
-            given: 0,
+            hits: 0,
             gone: 0,
             peak: 0,
             chunks: None,
@@ -110,38 +110,50 @@ impl Blocks {
         self.limit
     }
 
+    /// Blocks handed out now. O(free blocks).
     pub(crate) fn live(&self) -> usize {
-        (self.taken - self.given) as usize
+        let (carved, mut listed, mut free) = (self.carved(), 0, self.free);
+        // Not for ever, should a caller have broken its word and listed a block twice.
+        while let (Some(block), true) = (NonNull::new(free), listed < carved) {
+            listed += 1;
+            // SAFETY: a block of the free list.
+            free = unsafe { block.as_ref() }.next;
+        }
+        carved - listed
+    }
+
+    /// True when [`take`](Self::take) has a block.
+    pub(crate) fn has_free(&self) -> bool {
+        !self.free.is_null() || self.carved() < self.capacity
     }
 
     /// A block; `None`: a chunk must be added first.
     #[inline]
     pub(crate) fn take(&mut self) -> Option<NonNull<u8>> {
-        match NonNull::new(self.free) {
-            Some(free) => {
-                // SAFETY: a block in the free list holds its link.
-                self.free = unsafe { free.as_ref() }.next;
-                self.taken += 1;
-                Some(free.cast())
-            }
-            None => {
-                if self.fresh_left == 0 {
-                    self.switch()?;
-                }
-                // Not null: `switch` or an earlier call found a chunk.
-                let block = NonNull::new(self.fresh)?;
-                // SAFETY: at least one uncarved block is left; its end is in the chunk or at its end.
-                self.fresh = unsafe { self.fresh.add(self.block.size()) };
-                self.fresh_left -= 1;
-                self.taken += 1;
-                Some(block)
-            }
+        if let Some(free) = NonNull::new(self.free) {
+            // SAFETY: a block in the free list holds its link.
+            self.free = unsafe { free.as_ref() }.next;
+            self.hits += 1;
+            return Some(free.cast());
         }
+        if self.fresh == self.fresh_end {
+            self.switch()?;
+        }
+        let block = self.fresh;
+        // SAFETY: at least one uncarved block is left; its end is in the chunk or at its end.
+        self.fresh = unsafe { block.add(self.block.size()) };
+        // SAFETY: in a chunk.
+        Some(unsafe { NonNull::new_unchecked(block) })
+    }
+
+    /// Uncarved blocks of the current chunk.
+    fn fresh_left(&self) -> usize {
+        (addr(self.fresh_end) - addr(self.fresh)) / self.block.size()
     }
 
     /// Blocks carved so far, less those in chunks given back.
     fn carved(&self) -> usize {
-        self.opened - self.fresh_left
+        self.opened - self.fresh_left()
     }
 
     /// Makes a chunk with uncarved blocks the current one, when none is left of it.
@@ -156,19 +168,21 @@ impl Blocks {
         // SAFETY: a chunk of the list.
         let chunk_ref = unsafe { chunk.as_ref() };
         self.current = Some(chunk);
-        self.fresh_left = chunk_ref.count - chunk_ref.carved;
-        self.opened += self.fresh_left;
+        self.opened += chunk_ref.count - chunk_ref.carved;
         // SAFETY: `carved < count` blocks in from the chunk's base.
         self.fresh = unsafe { chunk_ref.base.as_ptr().add(chunk_ref.carved * self.block.size()) };
+        // SAFETY: the end of the chunk's blocks.
+        self.fresh_end = unsafe { chunk_ref.base.as_ptr().add(chunk_ref.count * self.block.size()) };
         Some(())
     }
 
     /// Writes to the current chunk how far it is carved.
     fn settle(&mut self) {
+        let left = self.fresh_left();
         if let Some(mut current) = self.current {
             // SAFETY: a chunk of the list, and we are alone.
             let current = unsafe { current.as_mut() };
-            current.carved = current.count - self.fresh_left;
+            current.carved = current.count - left;
         }
     }
 
@@ -195,7 +209,6 @@ impl Blocks {
         // SAFETY: the block is large enough, aligned (`LEAST`) and ours now.
         unsafe { free.write(Free { next: self.free }) };
         self.free = free.as_ptr();
-        self.given += 1;
     }
 
     /// How many blocks to add when there are `planned` more on their way and at least `least` are needed; `None`:
@@ -237,7 +250,7 @@ impl Blocks {
                 // SAFETY: a chunk of the list.
                 let there = unsafe { chunk.as_ref() };
                 let carved =
-                    if self.current == Some(chunk) { there.count - self.fresh_left } else { there.carved };
+                    if self.current == Some(chunk) { there.count - self.fresh_left() } else { there.carved };
                 if index < carved { Ok((chunk, index)) } else { Err(ReleaseError::NotLive { address }) }
             }
             (Some(_), _) => Err(ReleaseError::Inside { address }),
@@ -248,7 +261,7 @@ impl Blocks {
     /// Removes chunks without a live block as long as at least `keep` blocks stay free.
     pub(crate) fn trim(&mut self, keep: usize) -> Doomed {
         self.settle();
-        self.peak = self.stats().peak;
+        self.peak = self.peak();
         self.each_chunk(|chunk| chunk.tally = chunk.count - chunk.carved);
         let mut free = self.free;
         while let Some(block) = NonNull::new(free) {
@@ -281,7 +294,8 @@ impl Blocks {
         if doomed.0.is_some() {
             self.gone += gone as u64;
             // The current chunk may be gone; `switch` finds another.
-            (self.current, self.fresh, self.fresh_left, self.opened) = (None, null_mut(), 0, carved - gone);
+            (self.fresh, self.fresh_end) = (null_mut(), null_mut());
+            (self.current, self.opened) = (None, carved - gone);
             // What is left of the free list, in its order, is what lies in the chunks left.
             let mut free = core::mem::replace(&mut self.free, null_mut());
             let mut last = null_mut::<Free>();
@@ -346,11 +360,10 @@ impl Blocks {
 
     /// Takes all blocks back at once: all are uncarved again. O(chunks).
     pub(crate) fn reset(&mut self) {
-        self.peak = self.stats().peak;
+        self.peak = self.peak();
         self.gone += self.carved() as u64;
-        self.given = self.taken;
-        (self.free, self.fresh, self.fresh_left, self.opened) = (null_mut(), null_mut(), 0, 0);
-        self.current = None;
+        (self.free, self.fresh, self.fresh_end) = (null_mut(), null_mut(), null_mut());
+        (self.current, self.opened) = (None, 0);
         self.each_chunk(Chunk::reset);
     }
 
@@ -361,17 +374,21 @@ impl Blocks {
         doomed
     }
 
-    /// The figures, counting every block that is not free as live.
-    pub(crate) fn stats(&self) -> PoolStats {
-        let (live, misses) = (self.live(), self.gone + self.carved() as u64);
+    /// The most blocks that were live at once.
+    fn peak(&self) -> usize {
+        self.peak.max(self.carved())
+    }
+
+    /// The figures; whoever counts live blocks says how many there are, and every other one counts as free.
+    pub(crate) fn stats(&self, live: usize) -> PoolStats {
         PoolStats {
             capacity: self.capacity,
             live,
             free: self.capacity.saturating_sub(live),
-            hits: self.taken.saturating_sub(misses),
-            misses,
+            hits: self.hits,
+            misses: self.gone + self.carved() as u64,
             waits: 0,
-            peak: self.peak.max(self.carved()),
+            peak: self.peak(),
             waste: (self.bytes - self.capacity * self.block.size()) + self.capacity * self.padding,
             bytes: self.bytes,
         }

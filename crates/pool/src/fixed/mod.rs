@@ -282,7 +282,7 @@ impl<A: Source> FixedPool<A> {
         Ok(())
     }
 
-    /// Takes a block back: O(1), three instructions and a count.
+    /// Takes a block back: O(1), three instructions and whether the pool is checked.
     ///
     /// # Safety
     /// A live block of this pool, not used any more.
@@ -326,13 +326,14 @@ impl<A: Source> FixedPool<A> {
     /// Beyond the limit; the policy is [`Growth::None`](crate::Growth::None); the source refused.
     pub fn reserve(&self, more: usize) -> Result<(), PoolError> {
         let blocks = self.blocks();
-        let Some(missing) = more.checked_sub(blocks.capacity() - blocks.live()) else { return Ok(()) };
+        let live = blocks.live();
+        let missing = more.saturating_sub(blocks.capacity() - live);
         if missing == 0 {
             return Ok(());
         }
         let count = blocks
             .growth(0, missing)
-            .ok_or_else(|| PoolError::TooMany { asked: more, most: blocks.limit() - blocks.live() })?;
+            .ok_or_else(|| PoolError::TooMany { asked: more, most: blocks.limit() - live })?;
         // Exactly what is asked for, not what the policy would add.
         self.add(missing.min(count))
     }
@@ -450,9 +451,25 @@ impl<A: Source> FixedPool<A> {
         self.blocks().block()
     }
 
-    /// Blocks handed out now.
+    /// Blocks handed out now. O(free blocks): they are counted when somebody asks, and not at each acquisition.
     pub fn live(&self) -> usize {
         self.blocks().live()
+    }
+
+    /// True when the next block is one that the pool has memory for already, so that the source is not asked. O(1).
+    ///
+    /// ```
+    /// use core::alloc::Layout;
+    /// use stratalloc_pool::FixedPool;
+    ///
+    /// let pool = FixedPool::with_capacity(Layout::new::<u64>(), 1)?;
+    /// assert!(pool.has_free());
+    /// pool.try_acquire().unwrap();
+    /// assert!(!pool.has_free());
+    /// # Ok::<(), stratalloc_pool::PoolError>(())
+    /// ```
+    pub fn has_free(&self) -> bool {
+        self.blocks().has_free()
     }
 
     /// Blocks that the pool has memory for.
@@ -460,9 +477,9 @@ impl<A: Source> FixedPool<A> {
         self.blocks().capacity()
     }
 
-    /// The figures; O(1).
+    /// The figures. O(free blocks), as [`live`](Self::live).
     pub fn stats(&self) -> PoolStats {
-        self.blocks().stats()
+        self.blocks().stats(self.live())
     }
 }
 
@@ -478,7 +495,7 @@ impl<A: Source> Pool for FixedPool<A> {
 
 impl<A: Source> Drop for FixedPool<A> {
     fn drop(&mut self) {
-        let (live, size) = (self.live(), self.block_layout().size());
+        let (live, size) = (self.on_leak.map_or(0, |_| self.live()), self.block_layout().size());
         for chunk in self.blocks.get_mut().drain() {
             // SAFETY: out of the list; live blocks are not used after the pool, their users promised.
             unsafe { Chunk::deallocate(chunk, &self.source) };

@@ -18,14 +18,15 @@ use core::ptr::NonNull;
 #[derive(Debug)]
 pub(crate) struct Store<T> {
     pub(crate) blocks: Blocks,
+    /// Blocks that are taken from `blocks` and not given back.
+    taken: usize,
+    /// Free objects. Its low water since the last `fold` gives the peak: between two folds the number of objects does
+    /// not change.
     idle: Stack<T>,
     hits: u64,
     misses: u64,
     /// The most objects live at once, until the last `fold`.
     peak: usize,
-    /// The fewest free objects since the last `fold`. Between two folds the number of objects does not change, so
-    /// this gives the peak at the cost of one compare.
-    low: usize,
     /// Blocks whose object is being dropped, or made without anybody acquiring it.
     transit: usize,
     /// Blocks that growing threads are about to add.
@@ -72,7 +73,7 @@ impl<T> Store<T> {
     pub(crate) fn of(layout: Layout, options: &Options) -> Result<Self, PoolError> {
         let (block, limit) = options.block(layout, Blocks::LEAST)?;
         let blocks = Blocks::new(block, layout.size(), limit, options.growth);
-        Ok(Self { blocks, idle: Stack::new(), hits: 0, misses: 0, peak: 0, low: 0, transit: 0, planned: 0 })
+        Ok(Self { blocks, taken: 0, idle: Stack::new(), hits: 0, misses: 0, peak: 0, transit: 0, planned: 0 })
     }
 
     /// A free object.
@@ -80,9 +81,6 @@ impl<T> Store<T> {
     pub(crate) fn pop(&mut self) -> Option<NonNull<T>> {
         let object = self.idle.pop()?;
         self.hits += 1;
-        if self.idle.len() < self.low {
-            self.low = self.idle.len();
-        }
         Some(object)
     }
 
@@ -99,6 +97,7 @@ impl<T> Store<T> {
     pub(crate) fn take_block(&mut self) -> Option<NonNull<T>> {
         self.fold();
         let block = self.blocks.take()?;
+        self.taken += 1;
         self.misses += 1;
         self.fold();
         Some(block.cast())
@@ -108,6 +107,7 @@ impl<T> Store<T> {
     /// [`give_dropped`](Self::give_dropped) follows.
     pub(crate) fn take_block_to_fill(&mut self) -> Option<NonNull<T>> {
         let block = self.blocks.take()?;
+        self.taken += 1;
         self.transit += 1;
         Some(block.cast())
     }
@@ -132,7 +132,7 @@ impl<T> Store<T> {
         // SAFETY: the caller's object.
         unsafe { self.push(object) };
         // Not `fold`: one more is free and none more is live.
-        self.low = self.idle.len();
+        self.idle.mark();
     }
 
     /// Takes a block back whose object was moved out, or never made.
@@ -143,6 +143,7 @@ impl<T> Store<T> {
         self.fold();
         // SAFETY: the caller's block.
         unsafe { self.blocks.give(block.cast()) };
+        self.taken -= 1;
         self.fold();
     }
 
@@ -155,22 +156,23 @@ impl<T> Store<T> {
         self.transit -= 1;
         // SAFETY: the caller's block.
         unsafe { self.blocks.give(block.cast()) };
+        self.taken -= 1;
     }
 
     /// The most live at once so far.
     fn peak(&self) -> usize {
-        self.peak.max(self.blocks.live().saturating_sub(self.transit + self.low))
+        self.peak.max(self.taken.saturating_sub(self.transit + self.idle.low()))
     }
 
     /// Before and after the number of objects changes.
     fn fold(&mut self) {
         self.peak = self.peak();
-        self.low = self.idle.len();
+        self.idle.mark();
     }
 
     /// Objects handed out.
     pub(crate) fn live(&self) -> usize {
-        self.blocks.live().saturating_sub(self.transit + self.idle.len())
+        self.taken.saturating_sub(self.transit + self.idle.len())
     }
 
     pub(crate) fn free(&self) -> usize {
@@ -179,7 +181,7 @@ impl<T> Store<T> {
 
     /// True when an acquisition could now get a block, perhaps by growing.
     pub(crate) fn may_take(&self) -> bool {
-        self.blocks.live() < self.blocks.capacity() || self.blocks.growth(self.planned, 1).is_some()
+        self.taken < self.blocks.capacity() || self.blocks.growth(self.planned, 1).is_some()
     }
 
     /// Notes that the caller is about to add blocks, at least `least`, and says how many and how large a stack to
@@ -247,7 +249,7 @@ impl<T> Store<T> {
     }
 
     pub(crate) fn stats(&self) -> PoolStats {
-        let blocks = self.blocks.stats();
+        let blocks = self.blocks.stats(self.taken);
         PoolStats {
             live: self.live(),
             free: self.idle.len(),
