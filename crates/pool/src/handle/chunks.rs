@@ -61,6 +61,24 @@ impl Owner {
     }
 }
 
+/// Bytes of a chunk, about.
+const CHUNK: usize = 16 << 10;
+/// The most positions of a chunk, unless told.
+const MOST_STEP: usize = 4096;
+
+/// How many positions of `size` bytes a chunk has, unless told: a power of two.
+pub(crate) const fn usual_step(size: usize) -> usize {
+    let step = if size == 0 { MOST_STEP } else { CHUNK / size };
+    1 << (if step == 0 {
+        1
+    } else if step < MOST_STEP {
+        step
+    } else {
+        MOST_STEP
+    })
+    .ilog2()
+}
+
 /// Objects at positions.
 pub(crate) struct Chunks<T> {
     chunks: Table<NonNull<u8>>,
@@ -177,6 +195,29 @@ impl<T> Chunks<T> {
         let offset = (position as usize & (self.step() - 1)) * self.block.size();
         // SAFETY: within the chunk.
         unsafe { chunk.add(offset) }.cast()
+    }
+
+    /// `log2` of the positions of a chunk of objects that lie side by side, unless told.
+    const USUAL: u32 = usual_step(size_of::<T>()).ilog2();
+
+    /// True when positions are where [`usual_pointer`](Chunks::usual_pointer) looks, also after growth to `limit`.
+    pub(crate) fn is_usual(&self, limit: usize) -> bool {
+        let one_chunk = self.shift < Self::USUAL && limit <= self.step();
+        self.block.size() == size_of::<T>() && (self.shift == Self::USUAL || one_chunk)
+    }
+
+    /// As [`pointer`](Chunks::pointer) where chunks and positions have the usual sizes, which the compiler knows.
+    ///
+    /// # Safety
+    /// A position before `end`, where [`is_usual`](Chunks::is_usual).
+    #[inline(always)]
+    pub(crate) unsafe fn usual_pointer(&self, position: u32) -> NonNull<T> {
+        // SAFETY: a position that is or was used since the last compaction lies in a chunk.
+        let chunk = unsafe { *self.chunks.get_unchecked((position >> Self::USUAL) as usize) };
+        // SAFETY: within the chunk.
+        let object = unsafe { chunk.cast::<T>().add(position as usize & ((1 << Self::USUAL) - 1)) };
+        debug_assert_eq!(object, self.pointer(position));
+        object
     }
 
     /// Who a position before [`end`](Chunks::end) belongs to.

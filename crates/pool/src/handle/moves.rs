@@ -44,9 +44,10 @@ impl<T, A: Source> HandlePool<T, A> {
     /// As [`compact`](HandlePool::compact); room for `keep` more objects stays.
     pub(super) fn compact_keeping(&mut self, keep: usize) -> Compacted {
         self.part();
-        let Self { chunks, slots, adopted, .. } = self;
+        let Self { chunks, slots, adopted, straight, .. } = self;
         let moved = chunks.compact(|owner, position, object| match owner {
             Owner::Slot(index) => {
+                *straight = 0;
                 let slot = slots.at(index);
                 (slot.position, slot.more) = (position, object);
             }

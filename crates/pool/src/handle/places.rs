@@ -1,6 +1,6 @@
 //! Slots and positions of a [`HandlePool`]: how they come together and part.
 //!
-//! A slot whose object is removed keeps position and address for the next object, and these vacant slots are a list
+//! New slots and new positions come in pairs of one number. A slot whose object is removed keeps position and address for the next object, and these vacant slots are a list
 //! through their positions' owner words. So an object is removed and another inserted with a look at one slot and
 //! one word. Slots and positions without each other are in lists of their own, those of [slots](super::slots) and
 //! [chunks](super::chunks): positions of adopted handles and of slots that had all their generations, slots whose
@@ -46,8 +46,15 @@ impl<T, A: Source> HandlePool<T, A> {
         }
         let index = self.vacant;
         // SAFETY: it is in the list, so vacant.
-        let slot = unsafe { self.slots.slot_mut(index) };
-        let (generation, position, object) = (slot.renew(), slot.position, slot.more);
+        let generation = unsafe { self.slots.renew(index) };
+        let (position, object) = if self.straight != 0 {
+            // SAFETY: its position is its number.
+            (index, unsafe { self.chunks.usual_pointer(index) })
+        } else {
+            // SAFETY: as above.
+            let &mut Slot { position, more } = unsafe { self.slots.slot_mut(index) };
+            (position, more)
+        };
         // SAFETY: a vacant slot's position is vacant and kept.
         self.vacant = unsafe { self.chunks.claim_kept(position, Owner::Slot(index)) };
         self.taken += 1;
@@ -61,6 +68,9 @@ impl<T, A: Source> HandlePool<T, A> {
         // The slot's number is written below, when it is known.
         let (position, object) = self.chunks.claim(Owner::Slot(0));
         self.vacant = self.slots.take_vacant(position, object);
+        if self.vacant != position {
+            self.straight = 0;
+        }
         // SAFETY: claimed just now; the list has no other slot.
         unsafe { self.chunks.vacate_kept(position, NUMBER) };
         Ok(())
@@ -73,7 +83,7 @@ impl<T, A: Source> HandlePool<T, A> {
         if !self.chunks.has_vacant() && self.vacant != NUMBER {
             let index = self.vacant;
             // SAFETY: it is in the list, so vacant.
-            let &mut Slot { position, more: object, .. } = unsafe { self.slots.slot_mut(index) };
+            let &mut Slot { position, more: object } = unsafe { self.slots.slot_mut(index) };
             // SAFETY: a vacant slot's position is vacant and kept.
             self.vacant = unsafe { self.chunks.claim_kept(position, Owner::Adopted(0)) };
             self.slots.list(index);
@@ -105,7 +115,7 @@ impl<T, A: Source> HandlePool<T, A> {
     #[inline(always)]
     pub(super) unsafe fn vacate_own(&mut self, index: u32, position: u32) {
         // SAFETY: it is in use.
-        if unsafe { self.slots.slot_mut(index) }.expire() {
+        if unsafe { self.slots.expire(index) } {
             // SAFETY: the position of a slot in use is live.
             unsafe { self.chunks.vacate_kept(position, self.vacant) };
             self.vacant = index;
@@ -153,6 +163,7 @@ impl<T, A: Source> HandlePool<T, A> {
                 // SAFETY: the owner of a live object.
                 let key = unsafe { self.handle(owner) }.key();
                 assert_eq!(self.position(key), Ok(position));
+                assert!(self.straight == 0 || matches!(owner, Owner::Adopted(_)) || key.index == position);
                 assert_eq!(self.object(key), Ok(self.chunks.pointer(position)));
                 live += 1;
             }
@@ -162,6 +173,7 @@ impl<T, A: Source> HandlePool<T, A> {
         while index != NUMBER {
             let (slot, generation) = self.slots.look(index);
             assert_eq!((generation, slot.more), (None, self.chunks.pointer(slot.position)));
+            assert!(self.straight == 0 || slot.position == index);
             let Owner::Vacant(next) = self.chunks.owner(slot.position) else {
                 panic!("position {} is kept by slot {index} and live", slot.position)
             };

@@ -4,12 +4,14 @@
 //! [chunks](super::chunks)' business.
 //!
 //! Invariant: a slot in use, or an adopted entry, holds the position of a live object, whose owner word
-//! names it; and each live object has one. A slot holds the object's address too, so that following a handle is a
-//! look at its slot and no more.
+//! names it; and each live object has one. A slot holds the object's address too.
+//!
+//! As long as no slot has another position than that of its own number, which ends with the first object that a
+//! compaction moves, following a handle is a look at its generation, and the address follows from the handle.
 //! How slots and positions come together is that of [places](super::places).
 
 use super::adopted::Adopted;
-use super::chunks::{Chunks, NUMBER, Owner};
+use super::chunks::{Chunks, NUMBER, Owner, usual_step};
 use super::id::{Handle, HandleError, Key, new_number};
 use super::places::Place;
 use super::slots::{MOST, Slot, Slots};
@@ -22,11 +24,6 @@ use core::hint::unreachable_unchecked;
 use core::num::NonZeroU32;
 use core::ops::{Index, IndexMut};
 use core::ptr::NonNull;
-
-/// Bytes of a chunk, about.
-const CHUNK: usize = 16 << 10;
-/// The most positions of a chunk, unless told.
-const MOST_STEP: usize = 4096;
 
 /// A pool of objects of one type that are named by [handles](Handle) and may move.
 ///
@@ -63,6 +60,9 @@ const MOST_STEP: usize = 4096;
 /// ```
 pub struct HandlePool<T, A: Source = Global> {
     pub(super) number: u64,
+    /// The number too, as long as each slot that has a position has that of its own number, in chunks of the usual
+    /// size; otherwise 0, no pool's.
+    pub(super) straight: u64,
     /// Each with the address of its object.
     pub(super) slots: Slots<NonNull<T>>,
     pub(super) adopted: Adopted,
@@ -158,21 +158,21 @@ impl<T, A: Source> HandlePool<T, A> {
                 return Err(PoolError::Unsupported("growth by steps that are no power of two"));
             }
             Growth::Fixed(step) => step,
-            _ => {
-                let step = (CHUNK / block.size().max(1)).clamp(1, MOST_STEP);
-                (1 << step.ilog2()).min(limit.next_power_of_two())
-            }
+            _ => usual_step(block.size()).min(limit.next_power_of_two()),
         };
         let most = (isize::MAX as usize - chunk_align(block)) / block.size().max(1);
         let most = most.min(MOST + 1);
         if step > most {
             return Err(PoolError::TooMany { asked: step, most });
         }
+        let number = new_number();
+        let chunks = Chunks::new(block, step.ilog2());
         let mut pool = Self {
-            number: new_number(),
+            number,
+            straight: if chunks.is_usual(limit) { number } else { 0 },
             slots: Slots::new(),
             adopted: Adopted::new(),
-            chunks: Chunks::new(block, step.ilog2()),
+            chunks,
             source,
             options,
             limit,
@@ -226,10 +226,21 @@ impl<T, A: Source> HandlePool<T, A> {
     /// The object of a handle.
     #[inline(always)]
     pub(super) fn object(&self, key: Key) -> Result<NonNull<T>, HandleError> {
+        if self.is_straight(key) {
+            // SAFETY: a slot in use has a live position, here that of its number.
+            return Ok(unsafe { self.chunks.usual_pointer(key.index) });
+        }
         match self.slot(key) {
             Some(slot) => Ok(slot.more),
             None => self.adopted_object(key.pool, key.index, key.generation),
         }
+    }
+
+    /// True when the handle's object is there, at the position of the handle's number.
+    #[inline(always)]
+    fn is_straight(&self, key: Key) -> bool {
+        // SAFETY: no two pools have one number, and none has 0, so this pool made the handle.
+        key.pool == self.straight && unsafe { self.slots.has(key) }
     }
 
     /// Takes a key by its parts, so that it stays in registers where handles are followed.
@@ -447,29 +458,28 @@ impl<T, A: Source> HandlePool<T, A> {
     #[inline]
     pub fn remove(&mut self, handle: Handle<T>) -> Result<T, HandleError> {
         let key = handle.key();
-        let object = match self.slot(key) {
-            Some(&Slot { position, more: object, .. }) => {
-                // SAFETY: the slot is in use, and so is its position.
-                unsafe { self.vacate_own(key.index, position) };
-                object
-            }
-            None => self.remove_adopted(key.pool, key.index, key.generation)?,
+        let object = if self.is_straight(key) {
+            // SAFETY: the slot is in use, and so is its position.
+            unsafe { self.vacate_own(key.index, key.index) };
+            // SAFETY: it was live.
+            unsafe { self.chunks.usual_pointer(key.index) }
+        } else {
+            self.remove_elsewhere(key.pool, key.index, key.generation)?
         };
         // SAFETY: it was live, and is ours alone now that its position is vacant.
         Ok(unsafe { object.read() })
     }
 
-    /// Makes the position of an adopted handle's object vacant.
-    #[cold]
+    /// Makes the position of a handle's object vacant that is not found at once.
     #[inline(never)]
-    fn remove_adopted(
+    fn remove_elsewhere(
         &mut self,
         pool: u64,
         index: u32,
         generation: NonZeroU32,
     ) -> Result<NonNull<T>, HandleError> {
         let position = self.position(Key { pool, index, generation })?;
-        // SAFETY: an entry holds the position of a live object.
+        // SAFETY: a handle's object is live.
         unsafe { self.vacate(position) };
         Ok(self.chunks.pointer(position))
     }
@@ -527,6 +537,18 @@ impl<T, A: Source> HandlePool<T, A> {
             fn drop(&mut self) {
                 self.0.clear();
             }
+        }
+        if self.straight != 0 {
+            // Slots and positions stay together.
+            for position in (0..self.chunks.end()).rev() {
+                if !matches!(self.chunks.owner(position), Owner::Vacant(_)) {
+                    let others = Others(self);
+                    // SAFETY: it has an owner, so it is live.
+                    unsafe { others.0.drop_at(position) };
+                    core::mem::forget(others);
+                }
+            }
+            return;
         }
         self.part();
         while let Some((position, owner)) = self.chunks.vacate_last() {
