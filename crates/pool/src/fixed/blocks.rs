@@ -128,18 +128,29 @@ impl Blocks {
     }
 
     /// A block; `None`: a chunk must be added first.
-    #[inline]
     pub(crate) fn take(&mut self) -> Option<NonNull<u8>> {
+        match self.take_ready() {
+            None => {
+                self.switch()?;
+                self.take_ready()
+            }
+            block => block,
+        }
+    }
+
+    /// A block that is free, or the next of the current chunk. Calls nothing.
+    #[inline(always)]
+    pub(crate) fn take_ready(&mut self) -> Option<NonNull<u8>> {
         if let Some(free) = NonNull::new(self.free) {
             // SAFETY: a block in the free list holds its link.
             self.free = unsafe { free.as_ref() }.next;
             self.hits += 1;
             return Some(free.cast());
         }
-        if self.fresh == self.fresh_end {
-            self.switch()?;
-        }
         let block = self.fresh;
+        if block == self.fresh_end {
+            return None;
+        }
         // SAFETY: at least one uncarved block is left; its end is in the chunk or at its end.
         self.fresh = unsafe { block.add(self.block.size()) };
         // SAFETY: in a chunk.

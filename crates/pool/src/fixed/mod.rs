@@ -217,7 +217,7 @@ impl<A: Source> FixedPool<A> {
     /// [`Exhausted`](AcquireError::Exhausted) at the limit, [`OutOfMemory`](AcquireError::OutOfMemory).
     #[inline]
     pub fn try_acquire(&self) -> Result<NonNull<u8>, AcquireError> {
-        match self.blocks().take() {
+        match self.blocks().take_ready() {
             Some(block) if !self.checked => Ok(block),
             found => self.acquire_slow(found),
         }
@@ -226,7 +226,7 @@ impl<A: Source> FixedPool<A> {
     #[cold]
     #[inline(never)]
     fn acquire_slow(&self, found: Option<NonNull<u8>>) -> Result<NonNull<u8>, AcquireError> {
-        let block = match found {
+        let block = match found.or_else(|| self.blocks().take()) {
             Some(block) => block,
             None => {
                 let count = self.blocks().growth(0, 1).ok_or(AcquireError::Exhausted)?;

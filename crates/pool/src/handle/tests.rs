@@ -1,6 +1,7 @@
 //! The inside of the pool: invariants, and what a program cannot wait for.
 
 use super::HandlePool;
+use crate::{Growth, Options};
 use std::vec::Vec;
 
 #[test]
@@ -86,4 +87,63 @@ fn places_go_from_own_to_adopted_objects_and_back() {
     here.check();
     assert_eq!((here.insert(1).map(|handle| here[handle]), here.stats().peak), (Ok(1), 10));
     here.check();
+}
+
+#[test]
+fn slots_and_positions_go_by_one_number_until_an_object_moves() {
+    let mut pool = HandlePool::new();
+    let handles: Vec<_> = (0..1000u64).map(|number| pool.insert(number).unwrap()).collect();
+    for &handle in handles.iter().step_by(3) {
+        pool.remove(handle).unwrap();
+    }
+    let more: Vec<_> = (1000..1100u64).map(|number| pool.insert(number).unwrap()).collect();
+    assert_eq!(pool.straight, pool.number);
+    pool.check();
+    let right = |pool: &HandlePool<u64>| {
+        for (number, &handle) in handles.iter().enumerate() {
+            assert_eq!(pool.get(handle).ok().copied(), (number % 3 != 0).then_some(number as u64));
+        }
+        more.iter().zip(1000..).for_each(|(&handle, number)| assert_eq!(pool[handle], number));
+    };
+    right(&pool);
+    assert!(pool.compact().moved > 0);
+    assert_eq!(pool.straight, 0);
+    pool.check();
+    right(&pool);
+    let last: Vec<_> = (0..500u64).map(|number| pool.insert(number).unwrap()).collect();
+    pool.check();
+    right(&pool);
+    assert!(last.iter().zip(0..).all(|(&handle, number)| pool.remove(handle) == Ok(number)));
+    pool.clear();
+    pool.check();
+    assert!(handles.iter().chain(&more).chain(&last).all(|&handle| !pool.contains(handle)));
+}
+
+#[test]
+fn clearing_keeps_slots_with_their_positions() {
+    let mut pool = HandlePool::new();
+    let mut old = Vec::new();
+    for _ in 0..3 {
+        old.extend((0..100).map(|number| pool.insert(number).unwrap()));
+        pool.remove(old[old.len() - 50]).unwrap();
+        pool.clear();
+        assert!(pool.is_empty() && old.iter().all(|&handle| !pool.contains(handle)));
+        assert_eq!((pool.straight, pool.stats().peak, pool.chunks.end()), (pool.number, 100, 100));
+        pool.check();
+    }
+}
+
+#[test]
+fn where_positions_are_not_of_the_usual_size_slots_say_where_objects_are() {
+    let padded = Options::new().padded();
+    let (steps, few) = (Options::new().growth(Growth::Fixed(4)), Options::new().limit(8));
+    for (options, straight) in [(padded, false), (steps, false), (few, true), (Options::new(), true)] {
+        let mut pool = HandlePool::with_options(options).unwrap();
+        assert_eq!(pool.straight != 0, straight, "{options:?}");
+        let handles: Vec<_> = (0..8u64).map(|number| pool.insert(number).unwrap()).collect();
+        pool.check();
+        assert!(handles.iter().zip(0..).all(|(&handle, number)| pool[handle] == number));
+        assert_eq!((pool.remove(handles[3]), pool.contains(handles[3])), (Ok(3), false));
+        pool.check();
+    }
 }

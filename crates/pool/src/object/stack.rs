@@ -4,7 +4,6 @@
 //! object of a page's size needs no place for a link beside it. Pushing never allocates: the stack has room for every
 //! object there can be before the first of them exists.
 
-use crate::addr::addr;
 use crate::{PoolError, Source};
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -53,11 +52,7 @@ impl<T> Room<T> {
 #[derive(Debug)]
 pub(crate) struct Stack<T> {
     room: Room<T>,
-    /// Where the next one goes.
-    top: NonNull<NonNull<T>>,
-    /// The lowest top since the last [`mark`](Stack::mark): one compare with it says, where objects are taken, that
-    /// there is one and that the low water stays what it is.
-    low: NonNull<NonNull<T>>,
+    len: usize,
 }
 
 // SAFETY: only pointers; what may be done with them is their user's matter, who needs `T: Send`.
@@ -65,26 +60,12 @@ unsafe impl<T: Send> Send for Stack<T> {}
 
 impl<T> Stack<T> {
     pub(crate) const fn new() -> Self {
-        Self { room: Room::NONE, top: Room::<T>::NONE.start, low: Room::<T>::NONE.start }
+        Self { room: Room::NONE, len: 0 }
     }
 
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
-        self.above_start(self.top)
-    }
-
-    /// The fewest there were since the last [`mark`](Stack::mark).
-    pub(crate) fn low(&self) -> usize {
-        self.above_start(self.low)
-    }
-
-    /// Starts anew to look for the fewest.
-    pub(crate) fn mark(&mut self) {
-        self.low = self.top;
-    }
-
-    fn above_start(&self, place: NonNull<NonNull<T>>) -> usize {
-        (addr(place.as_ptr()) - addr(self.room.start.as_ptr())) / size_of::<NonNull<T>>()
+        self.len
     }
 
     pub(crate) fn room(&self) -> usize {
@@ -97,59 +78,39 @@ impl<T> Stack<T> {
 
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<NonNull<T>> {
-        if self.top <= self.low {
-            return self.pop_low();
-        }
-        // SAFETY: above the lowest, so above the start.
-        self.top = unsafe { self.top.sub(1) };
-        // SAFETY: below the old top, so written by `push`.
-        Some(unsafe { self.top.read() })
-    }
-
-    /// The same where fewer are left than ever since the last mark, or none.
-    #[cold]
-    #[inline(never)]
-    fn pop_low(&mut self) -> Option<NonNull<T>> {
-        if self.top == self.room.start {
-            return None;
-        }
-        // SAFETY: above the start.
-        self.top = unsafe { self.top.sub(1) };
-        self.low = self.top;
-        // SAFETY: below the old top, so written by `push`.
-        Some(unsafe { self.top.read() })
+        let len = self.len.checked_sub(1)?;
+        self.len = len;
+        // SAFETY: below the old length, so written by `push`.
+        Some(unsafe { self.room.start.add(len).read() })
     }
 
     /// # Safety
     /// There is room.
     #[inline(always)]
     pub(crate) unsafe fn push(&mut self, object: NonNull<T>) {
-        debug_assert!(self.len() < self.room.size);
+        debug_assert!(self.len < self.room.size);
         // SAFETY: there is room, the caller says.
-        unsafe { self.top.write(object) };
-        // SAFETY: in the room, or at its end.
-        self.top = unsafe { self.top.add(1) };
+        unsafe { self.room.start.add(self.len).write(object) };
+        self.len += 1;
     }
 
     /// What is in the stack, the top last.
     pub(crate) fn as_mut_slice(&mut self) -> &mut [NonNull<T>] {
         // SAFETY: so many were written.
-        unsafe { core::slice::from_raw_parts_mut(self.room.start.as_ptr(), self.len()) }
+        unsafe { core::slice::from_raw_parts_mut(self.room.start.as_ptr(), self.len) }
     }
 
     /// Moves into `room`, which is at least as large, and returns the old one.
     pub(crate) fn move_to(&mut self, room: Room<T>) -> Room<T> {
-        let (len, low) = (self.len(), self.low());
-        debug_assert!(room.size >= len);
+        debug_assert!(room.size >= self.len);
         // SAFETY: both are valid for `len`, and distinct.
-        unsafe { room.start.copy_from_nonoverlapping(self.room.start, len) };
-        // SAFETY: no further in than in the old room, which is no larger.
-        (self.top, self.low) = unsafe { (room.start.add(len), room.start.add(low)) };
+        unsafe { room.start.copy_from_nonoverlapping(self.room.start, self.len) };
         core::mem::replace(&mut self.room, room)
     }
 
     /// Takes the room out, for deallocation; the stack is empty then.
     pub(crate) fn take_room(&mut self) -> Room<T> {
-        core::mem::replace(self, Self::new()).room
+        self.len = 0;
+        core::mem::replace(&mut self.room, Room::NONE)
     }
 }

@@ -20,13 +20,14 @@ pub(crate) struct Store<T> {
     pub(crate) blocks: Blocks,
     /// Blocks that are taken from `blocks` and not given back.
     taken: usize,
-    /// Free objects. Its low water since the last `fold` gives the peak: between two folds the number of objects does
-    /// not change.
     idle: Stack<T>,
     hits: u64,
     misses: u64,
     /// The most objects live at once, until the last `fold`.
     peak: usize,
+    /// The fewest free objects since the last `fold`. Between two folds the number of objects does not change, so
+    /// this gives the peak at the cost of one compare.
+    low: usize,
     /// Blocks whose object is being dropped, or made without anybody acquiring it.
     transit: usize,
     /// Blocks that growing threads are about to add.
@@ -73,7 +74,17 @@ impl<T> Store<T> {
     pub(crate) fn of(layout: Layout, options: &Options) -> Result<Self, PoolError> {
         let (block, limit) = options.block(layout, Blocks::LEAST)?;
         let blocks = Blocks::new(block, layout.size(), limit, options.growth);
-        Ok(Self { blocks, taken: 0, idle: Stack::new(), hits: 0, misses: 0, peak: 0, transit: 0, planned: 0 })
+        Ok(Self {
+            blocks,
+            taken: 0,
+            idle: Stack::new(),
+            hits: 0,
+            misses: 0,
+            peak: 0,
+            low: 0,
+            transit: 0,
+            planned: 0,
+        })
     }
 
     /// A free object.
@@ -81,6 +92,9 @@ impl<T> Store<T> {
     pub(crate) fn pop(&mut self) -> Option<NonNull<T>> {
         let object = self.idle.pop()?;
         self.hits += 1;
+        if self.idle.len() < self.low {
+            self.low = self.idle.len();
+        }
         Some(object)
     }
 
@@ -132,7 +146,7 @@ impl<T> Store<T> {
         // SAFETY: the caller's object.
         unsafe { self.push(object) };
         // Not `fold`: one more is free and none more is live.
-        self.idle.mark();
+        self.low = self.idle.len();
     }
 
     /// Takes a block back whose object was moved out, or never made.
@@ -161,13 +175,13 @@ impl<T> Store<T> {
 
     /// The most live at once so far.
     fn peak(&self) -> usize {
-        self.peak.max(self.taken.saturating_sub(self.transit + self.idle.low()))
+        self.peak.max(self.taken.saturating_sub(self.transit + self.low))
     }
 
     /// Before and after the number of objects changes.
     fn fold(&mut self) {
         self.peak = self.peak();
-        self.idle.mark();
+        self.low = self.idle.len();
     }
 
     /// Objects handed out.
