@@ -68,15 +68,12 @@ const MOST_STEP: usize = 4096;
 
 /// How many positions of `size` bytes a chunk has, unless told: a power of two.
 pub(crate) const fn usual_step(size: usize) -> usize {
-    let step = if size == 0 { MOST_STEP } else { CHUNK / size };
-    1 << (if step == 0 {
-        1
-    } else if step < MOST_STEP {
-        step
-    } else {
-        MOST_STEP
-    })
-    .ilog2()
+    let step = match CHUNK.checked_div(size) {
+        Some(0) => 1,
+        Some(step) if step < MOST_STEP => step,
+        _ => MOST_STEP,
+    };
+    1 << step.ilog2()
 }
 
 /// Objects at positions.
