@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -13,6 +14,16 @@ static GLOBAL: stratalloc::Stratalloc = stratalloc::Stratalloc;
 pub fn stratalloc() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stratalloc"));
     command.env_remove("STRATALLOC").env_remove("STRATALLOC_LIBRARY").env_remove("LD_PRELOAD");
+    // What started the tests may ignore these (nohup, a shell's background): a program under test must not.
+    // SAFETY: an async-signal-safe call, with valid signals and a valid disposition.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        })
+    };
     command
 }
 
