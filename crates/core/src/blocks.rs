@@ -112,7 +112,7 @@ impl<O: Os> Allocator<O> {
             if owner == OWNER_LARGE {
                 self.free_span(span);
             } else if owner == addr(heap) {
-                (*heap).larges.remove(span);
+                Heap::remove_large(heap, span);
                 self.free_span(span);
             } else {
                 self.free_remote(heap, span, crate::addr::ptr((*span).start));

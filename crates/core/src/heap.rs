@@ -79,7 +79,7 @@ pub struct Heap {
     available: [SpanList; CLASSES],
     full: SpanList,
     /// Large blocks of a first-class heap.
-    pub(crate) larges: SpanList,
+    larges: SpanList,
     batches: Batches,
     /// Blocks of each class that a coarser one's span served.
     young: [u8; CLASSES],
@@ -162,6 +162,30 @@ impl Heap {
     pub unsafe fn is_unsettled(heap: *const Heap) -> bool {
         // SAFETY: nobody writes it.
         unsafe { core::ptr::read_volatile(&raw const (*heap).depth) != 0 }
+    }
+
+    /// Files a large block of a first-class heap. A fork in the middle finds the heap unsettled.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure; the span is the heap's and in no list.
+    pub(crate) unsafe fn add_large(heap: *mut Heap, span: *mut Span) {
+        // SAFETY: the caller's heap and span.
+        unsafe {
+            let _unsettled = Unsettled::enter(heap);
+            (*heap).larges.push_front(span);
+        }
+    }
+
+    /// Takes a large block of a first-class heap out of its list, as [`add_large`](Self::add_large) filed it.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure; the span is in the list.
+    pub(crate) unsafe fn remove_large(heap: *mut Heap, span: *mut Span) {
+        // SAFETY: the caller's heap and span.
+        unsafe {
+            let _unsettled = Unsettled::enter(heap);
+            (*heap).larges.remove(span);
+        }
     }
 
     /// Bytes of empty spans that it keeps, of those that it counts (see `heap::keep`).

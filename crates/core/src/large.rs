@@ -78,7 +78,7 @@ impl<O: Os> Allocator<O> {
                 return none;
             }
             if user {
-                (*heap).larges.push_front(span);
+                Heap::add_large(heap, span);
             }
             (ptr((*span).start), zeroed)
         }
@@ -211,7 +211,7 @@ impl<O: Os> Allocator<O> {
                 self.move_pages(source, addr(block), slices, bytes)
             };
             if (*span).owner() == addr(heap) {
-                (*heap).larges.remove(span);
+                Heap::remove_large(heap, span);
             }
             match left {
                 Left::Dirty => self.free_span(span),

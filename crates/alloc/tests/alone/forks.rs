@@ -3,6 +3,7 @@
 use crate::common::{Random, fill, holds};
 use crate::run::Case;
 use std::alloc::{GlobalAlloc, Layout};
+use std::collections::VecDeque;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::thread;
@@ -188,11 +189,18 @@ fn busy_heap() {
         for _ in 0..2 {
             let heap = &heap;
             scope.spawn(move || {
-                while !STOP.load(Ordering::Relaxed) {
-                    for n in 0..100 {
-                        let block = heap.alloc(layout_of(n)).expect("memory");
+                // Every other one is large, and some stay a while, so that the list of large blocks is seldom empty.
+                let layout = |n: usize| layout_of(if n.is_multiple_of(2) { 0 } else { n % 40 });
+                let mut held = VecDeque::new();
+                for n in 0.. {
+                    if STOP.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    held.push_back((n, heap.alloc(layout(n)).expect("memory")));
+                    if held.len() > 6 {
+                        let (n, block) = held.pop_front().expect("seven blocks");
                         // SAFETY: freed once with its layout.
-                        unsafe { heap.dealloc(block, layout_of(n)) };
+                        unsafe { heap.dealloc(block, layout(n)) };
                     }
                 }
             });

@@ -211,7 +211,7 @@ impl<O: Os> Allocator<O> {
             match (*span).remote.take() {
                 Taken::Chain(head, count) if (*span).kind == Kind::Large => {
                     debug_assert!(!head.is_null() && count == 1);
-                    (*heap).larges.remove(span);
+                    Heap::remove_large(heap, span);
                     self.free_span(span);
                 }
                 // A chain with a block that was freed twice is left alone for ever.

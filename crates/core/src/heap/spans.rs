@@ -169,7 +169,7 @@ impl<O: Os> Allocator<O> {
                 }
                 // A large block of a first-class heap.
                 Place::None if (*span).kind == Kind::Large => {
-                    (*heap).larges.remove(span);
+                    Heap::remove_large(heap, span);
                     self.free_span(span);
                 }
                 Place::None | Place::Orphan | Place::OrphanFull => {
