@@ -75,6 +75,9 @@ pub struct Who {
     /// One more contender: a library for preloading
     #[arg(long, value_name = "NAME=PATH")]
     pub with: Vec<String>,
+    /// One more contender: Stratalloc under these options, as the variable STRATALLOC takes them
+    #[arg(long, value_name = "NAME=OPTIONS")]
+    pub tuned: Vec<String>,
     /// How contenders are loaded
     #[arg(long, value_enum, default_value_t = Faces::Preload)]
     pub face: Faces,

@@ -58,7 +58,7 @@ pub struct Ready {
     /// What a reader of results must know: the publisher has a newer version, Debian's build, …
     pub note: Option<String>,
     /// Variables that each measured process (and what it starts) must have, beside `LD_PRELOAD`: (name, value).
-    pub environment: Vec<(&'static str, &'static str)>,
+    pub environment: Vec<(&'static str, String)>,
 }
 
 /// Why a contender can't take part.
@@ -96,6 +96,9 @@ const FLAGS: &[(&str, &[(&str, &str)])] = &[
     ("tcmalloc", &[("CXXFLAGS", "-ftls-model=initial-exec")]),
 ];
 
+/// The variable from which Stratalloc takes its options.
+const OPTIONS: &str = "STRATALLOC";
+
 /// See [`Contender::ready`].
 pub(crate) fn ready(contender: &Contender, folders: &Folders) -> Result<Ready, BuildFailure> {
     let attempt = Attempt { contender, folders };
@@ -111,7 +114,7 @@ pub(crate) fn ready(contender: &Contender, folders: &Folders) -> Result<Ready, B
         latency_workload: attempt.workload(true)?,
         version: version.text,
         note: version.note,
-        environment: environment(&contender.name).to_vec(),
+        environment: environment(contender),
     })
 }
 
@@ -119,9 +122,13 @@ pub(crate) fn ready(contender: &Contender, folders: &Folders) -> Result<Ready, B
 ///
 /// Google's tcmalloc keeps its caches per CPU by restartable sequences, which glibc 2.35 and later claims first. That
 /// goes for a newer one, too, that is given as `tcmalloc-…`.
-fn environment(contender: &str) -> &'static [(&'static str, &'static str)] {
-    let name = contender.strip_prefix("global-").unwrap_or(contender);
-    if name.starts_with("tcmalloc") { &[("GLIBC_TUNABLES", "glibc.pthread.rseq=0")] } else { &[] }
+fn environment(contender: &Contender) -> Vec<(&'static str, String)> {
+    let name = contender.name.strip_prefix("global-").unwrap_or(&contender.name);
+    match &contender.face {
+        Face::Preload(Origin::Tuned(options)) => vec![(OPTIONS, options.clone())],
+        _ if name.starts_with("tcmalloc") => vec![("GLIBC_TUNABLES", "glibc.pthread.rseq=0".to_owned())],
+        _ => Vec::new(),
+    }
 }
 
 /// One contender being made ready.
@@ -133,17 +140,19 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     fn library(&self, origin: &Origin) -> Result<(PathBuf, Version), BuildFailure> {
         match origin {
-            Origin::Own | Origin::Null => {
+            Origin::Own | Origin::Null | Origin::Tuned(_) => {
                 let library = self.folders.library.as_deref().ok_or_else(|| {
                     self.failure("no library of Stratalloc is given: --library names it".to_owned(), Vec::new())
                 })?;
                 let copy = self.folders.target.join("own").join(&self.contender.name);
                 let path = self.copied(library, &copy.join(format!("lib{}.so", self.contender.name)))?;
-                Ok((
-                    path,
-                    versions::of_product(&self.folders.bench)
-                        .map_err(|reason| self.failure(reason, Vec::new()))?,
-                ))
+                let mut version = versions::of_product(&self.folders.bench)
+                    .map_err(|reason| self.failure(reason, Vec::new()))?;
+                if let Origin::Tuned(options) = origin {
+                    self.try_options(&path, options)?;
+                    version.note = Some(format!("{OPTIONS}={options}"));
+                }
+                Ok((path, version))
             }
             Origin::Peer { package } => {
                 let name = package.strip_prefix("peer-").unwrap_or(package);
@@ -170,6 +179,19 @@ impl Attempt<'_> {
                 Ok((path.clone(), Version { text: "unknown".to_owned(), note }))
             }
         }
+    }
+
+    /// Runs a program that does nothing under these options. A library that refuses one of them says so and goes on
+    /// without it: then it is not measured.
+    fn try_options(&self, library: &Path, options: &str) -> Result<(), BuildFailure> {
+        let output = Command::new("true").env("LD_PRELOAD", library).env(OPTIONS, options).output();
+        let output = output.map_err(|error| self.failure(format!("true: {error}"), Vec::new()))?;
+        let words = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() && words.is_empty() {
+            return Ok(());
+        }
+        let lines = words.lines().map(str::to_owned).collect();
+        Err(self.failure(format!("the library does not take {OPTIONS}={options}"), lines))
     }
 
     /// The binary of this contender's face.
@@ -306,6 +328,20 @@ mod tests {
         fs::write(library.path(), b"built again").unwrap();
         assert_eq!(fs::read(path(OWN)).unwrap(), b"built again");
         assert_eq!(fs::read(&null).unwrap(), b"not really a library");
+    }
+
+    #[test]
+    fn options_are_refused_where_the_library_complains_at_start() {
+        let library = tempfile::NamedTempFile::new().unwrap();
+        fs::write(library.path(), b"not really a library").unwrap();
+        let (_keep, folders) = folders(Some(library.path().to_owned()));
+        let contender = Contender::tuned("stratalloc-fast=profile=fast").unwrap();
+        // Here it is the loader that complains, and the program runs on.
+        let refused =
+            attempt(&contender, &folders).library(&Origin::Tuned("profile=fast".to_owned())).unwrap_err();
+        assert!(refused.to_string().contains("STRATALLOC=profile=fast"), "{refused}");
+        let variables = environment(&contender);
+        assert_eq!(variables, [("STRATALLOC", "profile=fast".to_owned())]);
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub fn workloads(asked: &[String], all: &[Description], smoke: bool) -> Result<V
     Ok(all.iter().filter(wanted).cloned().collect())
 }
 
-/// Who takes part, by face, in the order of lists; those of `--with` at the end of the preloaded.
+/// Who takes part, by face, in the order of lists; those of `--with` and `--tuned` at the end of the preloaded.
 pub fn contenders(who: &Who) -> Result<Vec<Chosen>, String> {
     let mut preloaded = Vec::new();
     let mut globals = Vec::new();
@@ -77,10 +77,12 @@ pub fn contenders(who: &Who) -> Result<Vec<Chosen>, String> {
         }
     }
     let mut given = Vec::new();
-    for argument in &who.with {
-        let contender = Contender::given(argument)?;
+    let with = who.with.iter().map(|argument| ("--with", argument, Contender::given(argument)));
+    let tuned = who.tuned.iter().map(|argument| ("--tuned", argument, Contender::tuned(argument)));
+    for (option, argument, contender) in with.chain(tuned) {
+        let contender = contender?;
         if given.contains(&contender.name) {
-            return Err(format!("--with {argument}: the name '{}' is given twice", contender.name));
+            return Err(format!("{option} {argument}: the name '{}' is given twice", contender.name));
         }
         given.push(contender.name.clone());
         preloaded.push(contender);
@@ -104,7 +106,7 @@ pub fn contenders(who: &Who) -> Result<Vec<Chosen>, String> {
             false => unknown("contender", name, &known),
         });
     }
-    // A library given by path was asked for, whoever else is.
+    // Who is given was asked for, whoever else is.
     let wanted = |chosen: &Chosen| {
         let name = &chosen.contender.name;
         who.contenders.is_empty() || who.contenders.contains(name) || given.contains(name)
@@ -137,7 +139,7 @@ mod tests {
 
     fn who(contenders: &[&str], with: &[&str], face: Faces) -> Who {
         let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        Who { contenders: owned(contenders), with: owned(with), face }
+        Who { contenders: owned(contenders), with: owned(with), tuned: Vec::new(), face }
     }
 
     #[test]
@@ -194,5 +196,9 @@ mod tests {
         assert!(twice.contains("'mine' is given twice"), "{twice}");
         let missing = contenders(&who(&[], &["mine=/no/such/lib.so"], Faces::Preload)).unwrap_err();
         assert!(missing.contains("/no/such/lib.so"), "{missing}");
+        let mut who = who(&["glibc"], &[&argument], Faces::Preload);
+        who.tuned = vec!["mine=profile=memory".to_owned()];
+        let twice = contenders(&who).unwrap_err();
+        assert!(twice.contains("--tuned mine=profile=memory: the name 'mine' is given twice"), "{twice}");
     }
 }

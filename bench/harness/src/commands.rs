@@ -80,7 +80,8 @@ fn prepare(places: &Where, chosen: Vec<Chosen>, profile: &'static str) -> Result
 }
 
 fn list(places: &Where) -> Result<bool, String> {
-    let glibc = Who { contenders: vec!["glibc".to_owned()], with: Vec::new(), face: Faces::Preload };
+    let glibc =
+        Who { contenders: vec!["glibc".to_owned()], with: Vec::new(), tuned: Vec::new(), face: Faces::Preload };
     let prepared = prepare(places, choice::contenders(&glibc)?, RELEASE)?;
     println!("contenders:");
     for contender in contenders::all() {

@@ -57,6 +57,8 @@ pub enum Origin {
     },
     /// `--with NAME=PATH`.
     Given(PathBuf),
+    /// `--tuned NAME=OPTIONS`: the same file as [`Origin::Own`] under another name, with these options.
+    Tuned(String),
 }
 
 /// Stratalloc under preload.
@@ -114,6 +116,20 @@ fn is_name(word: &str) -> bool {
     !word.is_empty() && word.chars().all(plain)
 }
 
+/// The two halves of `NAME=…`, of which the first can be a new contender's name; `what` is called the second in errors.
+fn named<'a>(argument: &'a str, what: &str) -> Result<(&'a str, &'a str), String> {
+    let Some((name, rest)) = argument.split_once('=') else {
+        return Err(format!("'{argument}' is not of the form NAME={what}"));
+    };
+    if !is_name(name) {
+        return Err(format!("'{name}' in '{argument}': a name is lower-case letters, digits, '-', '_' and '.'"));
+    }
+    if all().iter().any(|known| known.name == name) {
+        return Err(format!("'{name}' in '{argument}' is the name of a contender of the bench: choose another"));
+    }
+    Ok((name, rest))
+}
+
 impl Contender {
     /// A contender that the user brings: `NAME=PATH`, a library for preloading.
     ///
@@ -121,19 +137,7 @@ impl Contender {
     /// A sentence that names the argument: without `=`, with a name that is empty, taken or not made of lower-case
     /// letters, digits, `-`, `_` and `.`, or with a path at which no file is.
     pub fn given(argument: &str) -> Result<Contender, String> {
-        let Some((name, path)) = argument.split_once('=') else {
-            return Err(format!("'{argument}' is not of the form NAME=PATH"));
-        };
-        if !is_name(name) {
-            return Err(format!(
-                "'{name}' in '{argument}': a name is lower-case letters, digits, '-', '_' and '.'"
-            ));
-        }
-        if all().iter().any(|known| known.name == name) {
-            return Err(format!(
-                "'{name}' in '{argument}' is the name of a contender of the bench: choose another"
-            ));
-        }
+        let (name, path) = named(argument, "PATH")?;
         if !Path::new(path).is_file() {
             return Err(format!("'{path}' in '{argument}': there is no such file"));
         }
@@ -142,6 +146,20 @@ impl Contender {
             name: name.to_owned(),
             face: Face::Preload(Origin::Given(path)),
             about: "a library given on the command line",
+        })
+    }
+
+    /// Stratalloc under options that the user chose: `NAME=OPTIONS`, the latter as the variable `STRATALLOC` takes
+    /// them. Where the name begins with `stratalloc` it counts as ours, not as a peer.
+    ///
+    /// # Errors
+    /// As [`Contender::given`] of the name; the options are tried when the contender is made ready.
+    pub fn tuned(argument: &str) -> Result<Contender, String> {
+        let (name, options) = named(argument, "OPTIONS")?;
+        Ok(Contender {
+            name: name.to_owned(),
+            face: Face::Preload(Origin::Tuned(options.to_owned())),
+            about: "Stratalloc under options given on the command line",
         })
     }
 
@@ -190,6 +208,15 @@ mod tests {
             let words = Contender::given(&argument).unwrap_err();
             assert!(words.contains(complaint), "{argument}: {words}");
         }
+    }
+
+    #[test]
+    fn a_tuned_contender_is_the_own_library_under_another_name() {
+        let tuned = Contender::tuned("stratalloc-small=profile=memory,parked_heaps=2").unwrap();
+        assert_eq!(tuned.name, "stratalloc-small");
+        assert_eq!(tuned.face, Face::Preload(Origin::Tuned("profile=memory,parked_heaps=2".to_owned())));
+        assert!(Contender::tuned("stratalloc=profile=memory").unwrap_err().contains("'stratalloc'"));
+        assert!(Contender::tuned("small").unwrap_err().contains("NAME=OPTIONS"));
     }
 
     #[test]

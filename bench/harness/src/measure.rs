@@ -105,7 +105,7 @@ impl Measuring<'_> {
     fn command(&self, step: &Step, workload: &Description, ready: &Ready) -> Command {
         let mut command = Command::new(binary(step, ready));
         process::clean_environment(&mut command);
-        command.envs(ready.environment.iter().copied());
+        command.envs(ready.environment.iter().map(|(name, value)| (name, value)));
         if workload.group == Group::Program {
             command.args(["program", &workload.name]);
             if let Some(library) = &ready.preload {

@@ -29,7 +29,8 @@ pub fn folders(places: &Where, chosen: &[Chosen], profile: &'static str) -> Resu
     let root = bench.parent().unwrap_or(Path::new(".")).to_owned();
     let target = places.target.clone().unwrap_or_else(|| root.join("target").join("bench"));
     let target = std::path::absolute(&target).map_err(|error| format!("{}: {error}", target.display()))?;
-    let needed = |chosen: &Chosen| matches!(chosen.contender.face, Way::Preload(Origin::Own | Origin::Null));
+    let ours = |way: &Way| matches!(way, Way::Preload(Origin::Own | Origin::Null | Origin::Tuned(_)));
+    let needed = |chosen: &Chosen| ours(&chosen.contender.face);
     let library = places.library.clone().unwrap_or_else(|| root.join("target/release/libstratalloc.so"));
     let library = match library.canonicalize() {
         Ok(library) if library.is_file() => Some(library),
