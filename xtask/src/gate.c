@@ -1,8 +1,9 @@
 /*
  * The program that `cargo xtask gate` measures: for each size a warm-up function and a measured one,
  * so that the profile tells their calls apart by the caller's name. Eight blocks stay live while the
- * measured ones come and go: a thread that is at work, not one that allocates its first blocks of a class. The
- * first rounds of all use up the frees that a new heap checks one by one.
+ * measured ones come and go, and some were freed before: a thread that is at work, not one that allocates its first
+ * blocks of a class. The first rounds of all use up the frees that a new heap checks one by one. A fifth allocation in each round, which is
+ * not measured, lets those that find their list empty fall on all of the others alike.
  * xtask defines ROUNDS and writes one SIZE(n) for each size, and its call, where SIZES and RUN stand.
  */
 #include <stddef.h>
@@ -13,6 +14,7 @@ void _ZdlPv(void *) __attribute__((weak));
 void _ZdlPvm(void *, size_t) __attribute__((weak));
 
 #define LIVE 8
+#define SOME 64
 
 static void *volatile live[LIVE];
 
@@ -24,6 +26,7 @@ static void *volatile live[LIVE];
             _ZdlPvm(_Znwm(n), n);                                                                  \
             free(calloc(1, n));                                                                    \
             live[0] = realloc(live[0], n);                                                         \
+            free(aligned_alloc(16, n));                                                            \
         }                                                                                          \
     }
 
@@ -31,8 +34,13 @@ static void *volatile live[LIVE];
     MEASURE(warm, n)                                                                               \
     MEASURE(measured, n)                                                                           \
     static void size_##n(void) {                                                                   \
+        static void *some[SOME];                                                                   \
+        for (int i = 0; i < SOME; ++i)                                                             \
+            some[i] = malloc(n);                                                                   \
         for (int i = 0; i < LIVE; ++i)                                                             \
             live[i] = malloc(n);                                                                   \
+        for (int i = 0; i < SOME; ++i)                                                             \
+            free(some[i]);                                                                         \
         warm_##n(100);                                                                             \
         measured_##n(ROUNDS);                                                                      \
         for (int i = 0; i < LIVE; ++i)                                                             \

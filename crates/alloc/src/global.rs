@@ -29,7 +29,7 @@ pub struct Stratalloc;
 #[cold]
 #[inline(never)]
 fn alloc_slow(size: usize, align: usize) -> *mut u8 {
-    raw::alloc_aligned(size, align)
+    raw::alloc_class_slow(class(size, align), size, align)
 }
 
 #[cold]

@@ -8,7 +8,7 @@ use core::ffi::c_char;
 use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
 use stratalloc_core::class::class_of;
-use stratalloc_core::heap::{alloc_or as heap_alloc_or, dealloc_or};
+use stratalloc_core::heap::{Heap, alloc_or as heap_alloc_or, dealloc_or};
 pub use stratalloc_core::limits::Callback as SoftLimitCallback;
 use stratalloc_core::span::Span;
 use stratalloc_core::stats::Snapshot;
@@ -28,7 +28,20 @@ pub fn alloc_or(size: usize, slow: impl FnOnce(usize) -> *mut u8) -> *mut u8 {
 #[cold]
 #[inline(never)]
 pub fn alloc_slow(size: usize) -> *mut u8 {
-    alloc_aligned(size, MIN_ALIGN)
+    alloc_class_slow(class_of(size), size, MIN_ALIGN)
+}
+
+/// A block of `size` bytes at `align`, whose class is known and whose class's list is empty, the long way.
+#[inline(always)]
+pub(crate) fn alloc_class_slow(class: Option<usize>, size: usize, align: usize) -> *mut u8 {
+    if let Some(class) = class {
+        // SAFETY: the calling thread's own heap, or one that owns nothing; its list of the class is empty.
+        let block = unsafe { Heap::pop_aside(heap(), class) };
+        if !block.is_null() {
+            return block.cast();
+        }
+    }
+    alloc_aligned(size, align)
 }
 
 /// A block of `size` bytes, or null. Size 0 is a block like any other.

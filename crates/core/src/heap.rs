@@ -4,16 +4,17 @@
 //! lives; or for a moment whoever entered a parked heap. Only that one touches its fields, except
 //! `tenure`, which is everyone's.
 //!
-//! For each class there is at most one *current* span, whose free blocks are all in the heap's own
-//! list `lists[class]`: `malloc` pops there, and a free of a block of the current span pushes there.
-//! Other spans of the class keep their free blocks themselves. What a free does is written on the
-//! span (see [`crate::span`]), so neither path asks what state anything is in.
+//! For each class there is at most one *current* span, which fills the heap's own list `lists[class]`:
+//! `malloc` pops there, and a free of a block of the current span pushes there, or sets the block aside
+//! (module `aside`). Other spans of the class keep their free blocks themselves. What a free does is written
+//! on the span (see [`crate::span`]), so neither path asks what state anything is in.
 //!
 //! A thread begins on [`Heap::empty`], whose lists are empty for ever and whose address owns
 //! nothing: "not initialised" is the slow path's question, not the fast path's.
 //!
 //! * `fast`: the paths that every allocation and free takes, inlined into their callers;
 //! * `refill`: where blocks come from when a list is empty;
+//! * `aside`: where frees of small blocks wait until their list is empty;
 //! * `bulk`: many blocks of a size at once;
 //! * `young`: classes that the heap has hardly used yet;
 //! * `check`: checks of some frees, paid by the slow path;
@@ -23,6 +24,7 @@
 //! * `foreign`: how they get there: remote lists, tokens, claims;
 //! * `visit`: every block of a heap that is in use.
 
+mod aside;
 mod batch;
 mod bulk;
 mod check;

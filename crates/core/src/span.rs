@@ -14,7 +14,7 @@
 //!
 //! | place | `list` | `countdown` | zero means |
 //! |---|---|---|---|
-//! | current | the heap's list of the class | any number | this free is checked (`heap::check`) |
+//! | current | the heap's list of the class, or the span's own (`heap::aside`) | any number | this free is checked (`heap::check`) |
 //! | full | the span's own | 1 | the first free block: it becomes available |
 //! | available | the span's own | blocks in use | the span is empty |
 
@@ -110,7 +110,7 @@ pub struct Span {
     pub class: u8,
     /// NUMA node whose page heap the descriptor belongs to.
     pub node: u8,
-    /// Free blocks of a span that is not current.
+    /// Free blocks of a span that is not current; of one that is, those set aside (`heap::aside`).
     pub free: *mut Block,
     /// Address of the first byte; a multiple of the slice size.
     pub start: usize,

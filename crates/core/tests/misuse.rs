@@ -143,6 +143,22 @@ fn a_block_freed_twice_in_a_row_is_told_so() {
     assert_eq!(rig.free_elsewhere(other), format!("stratalloc: free({other:p}): already freed\n"));
 }
 
+/// Small blocks are set aside when they are freed, and what was set aside becomes the list to allocate from: the
+/// second free may find the block in either.
+#[test]
+fn a_block_freed_twice_is_found_in_the_list_that_frees_do_not_go_to() {
+    let rig = Rig::new(Misuse::Warn);
+    let [first, second, _keep] = [(); 3].map(|()| rig.alloc(128));
+    assert_eq!(rig.free(first), "");
+    assert_eq!(rig.free(second), "");
+    let taken_over = (0..1000).any(|_| rig.alloc(128) == second);
+    assert!(taken_over, "what was set aside is used before fresh memory");
+    assert_eq!(rig.free(first), format!("stratalloc: free({first:p}): already freed\n"));
+    let [one, another] = [(); 2].map(|()| rig.alloc(128));
+    assert_eq!(one, first, "and is handed out once");
+    assert_ne!(another, first);
+}
+
 #[test]
 fn a_bad_free_aborts_by_default_with_its_message() {
     let rig = Rig::new(Misuse::Abort);

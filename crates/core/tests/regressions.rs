@@ -30,6 +30,32 @@ fn slices_that_a_span_never_touched_stay_dirty() {
     oracle.finish();
 }
 
+/// Blocks of a current span that are free lie in two lists: no more spans are taken than before, and one whose blocks
+/// are all free, in whichever list, goes back.
+#[test]
+fn what_was_set_aside_is_used_again_and_goes_back() {
+    for size in [16, 128, 129, 1024] {
+        let mut oracle = Oracle::new(4096, &Options::DEFAULT);
+        let count = 8192 / size;
+        for _ in 0..count {
+            assert!(oracle.alloc(0, size, 16, false));
+        }
+        let held = oracle.snapshot().active;
+        // In turn, by halves and all at once: from what is there.
+        for step in [1, count / 2, count] {
+            for _ in 0..4 {
+                (0..step).for_each(|_| oracle.dealloc(0, 0));
+                (0..step).for_each(|_| assert!(oracle.alloc(0, size, 16, false)));
+            }
+        }
+        assert_eq!(oracle.snapshot().active, held, "blocks of {size} bytes");
+        (0..count).for_each(|_| oracle.dealloc(0, 0));
+        oracle.step(&Op::Settle { heap: 0 });
+        assert_eq!(oracle.snapshot().active, 0, "blocks of {size} bytes");
+        oracle.finish();
+    }
+}
+
 /// A first-class heap must not come to own a span with other heaps' blocks: it is destroyed with all it
 /// owns.
 #[test]

@@ -72,9 +72,9 @@ impl<O: Os> Allocator<O> {
                 // As before a refill: what others gave back comes before fresh memory.
                 if (*heap).tenure.has_pending() {
                     self.collect_pending(heap);
-                    if !(*heap).lists[class].is_null() {
-                        continue;
-                    }
+                }
+                if !(*heap).lists[class].is_null() || Heap::take_aside(heap, class) {
+                    continue;
                 }
                 done += take_fresh((*heap).current[class], &mut out[done..]);
                 if done == out.len() || !self.next_span(heap, class) {

@@ -12,7 +12,7 @@ use super::Heap;
 use crate::addr::addr;
 use crate::allocator::Allocator;
 use crate::os::Os;
-use crate::span::{Block, Span};
+use crate::span::{Block, Place, Span};
 
 /// Frees of current spans that a heap checks one by one.
 const THOROUGH: u32 = 1024;
@@ -59,9 +59,9 @@ impl<O: Os> Allocator<O> {
                 self.bad_pointer(b"free", addr(block));
                 return false;
             }
-            if self.is_listed(span, block, (*block).next, DEPTH) {
+            if self.is_listed(span, block, (*block).next, DEPTH) || self.is_elsewhere(heap, span, block) {
                 // The second push wrote over the link to what came behind the block: that is lost,
-                // and the list, which closed to a ring, ends with the block now.
+                // and the list that it was in, a ring now or with this one as its end, ends with the block.
                 *list = (*block).next;
                 (*block).next = core::ptr::null_mut();
                 self.double_free(addr(block));
@@ -95,6 +95,7 @@ impl<O: Os> Allocator<O> {
                 let after = (*block).next;
                 if self.is_listed(span, block, after, left - 1)
                     || self.is_listed(span, block, *(*span).list, DEPTH)
+                    || self.is_elsewhere(heap, span, block)
                 {
                     self.double_free(addr(block));
                     return false;
@@ -102,6 +103,20 @@ impl<O: Os> Allocator<O> {
                 block = after;
             }
             true
+        }
+    }
+
+    /// True when `block` is among the first of the list that frees of the span do not go to.
+    unsafe fn is_elsewhere(&self, heap: *mut Heap, span: *mut Span, block: *mut Block) -> bool {
+        // SAFETY: the caller's heap and span.
+        unsafe {
+            let own = (*span).list == &raw mut (*span).free;
+            let other = match (*span).place {
+                Place::Current if own => (*heap).lists[(*span).class as usize],
+                Place::Current => (*span).free,
+                _ => return false,
+            };
+            self.is_listed(span, block, other, DEPTH)
         }
     }
 

@@ -17,8 +17,8 @@ impl<O: Os> Allocator<O> {
     /// A block of `class` when the heap's list has none; true beside it when it is known to read as
     /// zero but for its first word. Null: out of memory.
     ///
-    /// Order: what other threads gave back, the rest of the current span, a span with free blocks, an
-    /// orphan of the class, a new span.
+    /// Order: what other threads gave back, what was set aside, the rest of the current span, a span with free
+    /// blocks, an orphan of the class, a new span.
     ///
     /// Not what was freed here and waits in a batch for its owner: it would be warm, but two threads
     /// would go on sharing the cache lines that their first owner's neighbours lie in (passive false
@@ -45,7 +45,7 @@ impl<O: Os> Allocator<O> {
                 }
                 let span = (*heap).current[class];
                 if !span.is_null() && (*span).carved() < (*span).capacity {
-                    return (self.carve(span), (*span).dirty == 0);
+                    return (self.carve(heap, span), (*span).dirty == 0);
                 }
                 if !self.next_span(heap, class) {
                     return (null_mut(), false);
@@ -58,8 +58,8 @@ impl<O: Os> Allocator<O> {
     /// none). False: out of memory.
     ///
     /// # Safety
-    /// The caller has the heap's tenure; the class's list is empty and its current span, if any, carved to
-    /// its end.
+    /// The caller has the heap's tenure; the class's list is empty, nothing is set aside, and its current
+    /// span, if any, carved to its end.
     pub(super) unsafe fn next_span(&self, heap: *mut Heap, class: usize) -> bool {
         // SAFETY: the caller's heap throughout.
         unsafe {
@@ -89,7 +89,8 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let span = (*heap).current[class];
             if !(*heap).counting || span.is_null() {
-                return pop(heap, class);
+                let block = pop(heap, class);
+                return if block.is_null() && Heap::take_aside(heap, class) { pop(heap, class) } else { block };
             }
             let block = (*span).free;
             if !block.is_null() {
@@ -101,7 +102,7 @@ impl<O: Os> Allocator<O> {
 
     /// Hands out the next untouched block of the current span and links the rest of its page into
     /// the list, in address order.
-    unsafe fn carve(&self, span: *mut Span) -> *mut u8 {
+    unsafe fn carve(&self, heap: *mut Heap, span: *mut Span) -> *mut u8 {
         // SAFETY: the current span of the caller's heap; its list is empty; `carved` to `carved +
         // count` lies in the span and nobody has seen it.
         unsafe {
@@ -116,7 +117,12 @@ impl<O: Os> Allocator<O> {
                 Block::link(block, next);
                 next = block;
             }
-            *(*span).list = next;
+            if (*heap).counting {
+                (*span).free = next;
+            } else {
+                (*heap).lists[(*span).class as usize] = next;
+                Heap::aim(heap, span);
+            }
             ptr(first)
         }
     }

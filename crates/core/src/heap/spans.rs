@@ -26,7 +26,7 @@ impl<O: Os> Allocator<O> {
             } else {
                 (*heap).lists[class] = (*span).free;
                 (*span).free = null_mut();
-                (*span).list = &raw mut (*heap).lists[class];
+                Heap::aim(heap, span);
             }
             (*heap).current[class] = span;
         }
@@ -48,9 +48,8 @@ impl<O: Os> Allocator<O> {
             for class in 0..CLASSES {
                 let span = (*heap).current[class];
                 if !span.is_null() {
-                    (*span).free = (*heap).lists[class];
+                    Heap::unlist(heap, span);
                     (*span).list = &raw mut (*span).free;
-                    (*heap).lists[class] = null_mut();
                 }
             }
         }
@@ -111,10 +110,7 @@ impl<O: Os> Allocator<O> {
             match (*span).place {
                 Place::Current => {
                     self.unkeep(heap, span);
-                    if !(*heap).counting {
-                        (*span).free = (*heap).lists[class];
-                        (*heap).lists[class] = null_mut();
-                    }
+                    Heap::unlist(heap, span);
                     (*heap).current[class] = null_mut();
                 }
                 Place::Full => (*heap).full.remove(span),
@@ -125,16 +121,16 @@ impl<O: Os> Allocator<O> {
         }
     }
 
-    /// Blocks in use of a current span: what was carved less what is free. Walks the list.
+    /// Blocks in use of a current span: what was carved less what is free. Walks the lists.
     ///
     /// # Safety
     /// The caller has the tenure of the heap that owns the span.
     pub(crate) unsafe fn used_of_current(&self, heap: *mut Heap, span: *mut Span) -> u32 {
         // SAFETY: the caller's heap and span.
         unsafe {
-            let class = (*span).class as usize;
-            let list = if (*heap).counting { (*span).free } else { (*heap).lists[class] };
-            (*span).carved() - chain_length(list, (*span).carved())
+            let carved = (*span).carved();
+            let listed = chain_length((*heap).lists[(*span).class as usize], carved);
+            carved - listed - chain_length((*span).free, carved - listed)
         }
     }
 
@@ -195,8 +191,7 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let class = (*span).class as usize;
             let current = (*heap).current[class];
-            let idle = (*heap).lists[class].is_null() && !(*heap).counting;
-            if idle && !current.is_null() {
+            if !current.is_null() && !Heap::has_listed(heap, class) && !(*heap).counting {
                 self.unfile(heap, current);
                 self.file(heap, current, (*current).carved());
                 self.make_current(heap, span, 0);

@@ -10,7 +10,7 @@
 //! Exact for what was allocated and freed before, as far as tokens have arrived: a free by another thread that is
 //! under way may be seen or not.
 
-use super::Heap;
+use super::{Heap, Unsettled};
 use crate::addr::addr;
 use crate::allocator::Allocator;
 use crate::class::{CLASSES, block_at};
@@ -67,8 +67,10 @@ impl<O: Os> Allocator<O> {
             for class in 0..CLASSES {
                 let current = (*heap).current[class];
                 if !current.is_null() {
-                    let free = if (*heap).counting { (*current).free } else { (*heap).lists[class] };
-                    if !self.visit_span(current, free, visitor) {
+                    let unsettled = Unsettled::enter(heap);
+                    Heap::unlist(heap, current);
+                    drop(unsettled);
+                    if !self.visit_span(current, (*current).free, visitor) {
                         return false;
                     }
                 }

@@ -30,7 +30,7 @@ impl Heap {
             if coarse == class
                 || size > FRESH
                 || served >= REUSED
-                || served >= FRESH && (*heap).lists[coarse].is_null()
+                || served >= FRESH && !Heap::has_listed(heap, coarse)
                 || (*heap).young[class] == u8::MAX
                 || !(*heap).current[class].is_null()
                 || (*heap).counting
