@@ -101,11 +101,7 @@ impl Config {
 
     /// What follows a bad free.
     pub fn misuse(&self) -> Misuse {
-        match self.get(MISUSE) {
-            0 => Misuse::Abort,
-            1 => Misuse::Warn,
-            _ => Misuse::Ignore,
-        }
+        Misuse::of(self.get(MISUSE))
     }
 
     /// Bytes that may be mapped for spans; 0: no limit.
@@ -125,14 +121,7 @@ impl Config {
 
     /// Which pages regions are mapped in.
     pub fn huge_pages(&self) -> HugePages {
-        match self.get(HUGE_PAGES) {
-            0 => HugePages::Off,
-            1 => HugePages::Never,
-            2 => HugePages::Madvise,
-            3 => HugePages::Always,
-            4 => HugePages::Hugetlb,
-            _ => HugePages::Hugetlb1g,
-        }
+        HugePages::of(self.get(HUGE_PAGES))
     }
 }
 

@@ -46,6 +46,17 @@ pub enum Misuse {
     Ignore,
 }
 
+impl Misuse {
+    /// The one of this number, in the order of the variants.
+    pub(crate) const fn of(raw: u64) -> Misuse {
+        match raw {
+            0 => Misuse::Abort,
+            1 => Misuse::Warn,
+            _ => Misuse::Ignore,
+        }
+    }
+}
+
 /// Which pages regions are mapped in; see [`Options::huge_pages`].
 ///
 /// What the system lacks is replaced by the next that it has: pages of 1 GiB by pages of 2 MiB, those by
@@ -64,6 +75,20 @@ pub enum HugePages {
     Hugetlb,
     /// Reserved pages of 1 GiB once 256 MiB are mapped, of 2 MiB before.
     Hugetlb1g,
+}
+
+impl HugePages {
+    /// The one of this number, in the order of the variants.
+    pub(crate) const fn of(raw: u64) -> HugePages {
+        match raw {
+            0 => HugePages::Off,
+            1 => HugePages::Never,
+            2 => HugePages::Madvise,
+            3 => HugePages::Always,
+            4 => HugePages::Hugetlb,
+            _ => HugePages::Hugetlb1g,
+        }
+    }
 }
 
 /// The effective configuration.
@@ -316,26 +341,11 @@ impl Options {
             Key::PurgeDelay => self.purge_delay = raw as u32,
             Key::PurgeThread => self.purge_thread = raw != 0,
             Key::ParkedHeaps => self.parked_heaps = raw as u32,
-            Key::Misuse => {
-                self.misuse = match raw {
-                    0 => Misuse::Abort,
-                    1 => Misuse::Warn,
-                    _ => Misuse::Ignore,
-                }
-            }
+            Key::Misuse => self.misuse = Misuse::of(raw),
             Key::Limit => self.limit = raw as usize,
             Key::SoftLimit => self.soft_limit = raw as usize,
             Key::FollowCgroup => self.follow_cgroup = raw != 0,
-            Key::HugePages => {
-                self.huge_pages = match raw {
-                    0 => HugePages::Off,
-                    1 => HugePages::Never,
-                    2 => HugePages::Madvise,
-                    3 => HugePages::Always,
-                    4 => HugePages::Hugetlb,
-                    _ => HugePages::Hugetlb1g,
-                }
-            }
+            Key::HugePages => self.huge_pages = HugePages::of(raw),
         }
     }
 

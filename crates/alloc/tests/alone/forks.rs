@@ -15,6 +15,7 @@ pub const CASES: &[Case] = &[
     Case::new("a_child_uses_and_ends_heaps_of_its_parent", heaps_in_children),
     Case::new("a_child_is_refused_by_a_heap_that_another_thread_was_inside_but_does_not_hang", busy_heap),
     Case::new("a_child_starts_threads", threads_in_children),
+    Case::new("a_child_gets_each_small_block_once", small_blocks_of_workers),
 ];
 
 const THREADS: usize = 4;
@@ -216,6 +217,47 @@ fn busy_heap() {
                 // SAFETY: the child's copy of the heap ends here.
                 unsafe { drop(std::ptr::read(&heap)) };
                 allocates()
+            });
+        }
+    });
+}
+
+/// The other threads take over what they set aside every few calls: a fork in the middle leaves the child no block in two
+/// lists. The child's own threads take over the heaps.
+fn small_blocks_of_workers() {
+    const BLOCKS: usize = 2000;
+    let layout = Layout::new::<[usize; 8]>();
+    let churn = move || {
+        let mut held = [null_mut::<u8>(); 8];
+        for n in 0.. {
+            if STOP.load(Ordering::Relaxed) {
+                break;
+            }
+            let place = &mut held[n % 8];
+            // SAFETY: each block is freed once with its layout.
+            unsafe {
+                if !place.is_null() {
+                    Stratalloc.dealloc(*place, layout);
+                }
+                *place = Stratalloc.alloc(layout);
+            }
+        }
+    };
+    let once = move || {
+        // SAFETY: blocks of the layout; the child ends with them.
+        unsafe {
+            let blocks: Vec<*mut usize> = (0..BLOCKS).map(|_| Stratalloc.alloc(layout).cast()).collect();
+            blocks.iter().enumerate().for_each(|(n, &block)| block.write(n));
+            blocks.iter().enumerate().all(|(n, &block)| block.read() == n)
+        }
+    };
+    thread::scope(|scope| {
+        (0..THREADS).for_each(|_| drop(scope.spawn(churn)));
+        let _stop = Stop;
+        for _ in 0..5 * FORKS {
+            in_fork(|| {
+                let takers: Vec<_> = (0..THREADS).map(|_| thread::spawn(once)).collect();
+                takers.into_iter().all(|taker| taker.join().unwrap_or(false))
             });
         }
     });

@@ -13,6 +13,7 @@
 //! So a current span's free blocks are in `lists[class]`, in its own `free`, or in both; which of them an own
 //! free pushes on, `Span::list` says and nothing else asks.
 
+use super::fast::pop;
 use super::{Heap, Unsettled};
 use crate::class::{MIN_BLOCK, size_of_class};
 use crate::span::{Block, Span};
@@ -37,29 +38,17 @@ impl Heap {
     }
 
     /// A block of the class that was set aside, and the others become the heap's list, which is empty; null: there
-    /// is none, or the heap is in the middle of something (or [`Heap::empty`]). What `malloc` tries before its
-    /// slow path.
+    /// is none, or the heap counts or is in the middle of something (or is [`Heap::empty`]). What `malloc` tries
+    /// before its slow path.
     ///
     /// # Safety
     /// The caller has the heap's tenure; the list is empty.
     #[inline]
     pub unsafe fn pop_aside(heap: *mut Heap, class: usize) -> *mut Block {
-        // SAFETY: the caller's heap and its current span. While the heap counts, its lists stay empty.
+        // SAFETY: the caller's heap; the empty one has nothing aside and is not written.
         unsafe {
-            let span = (*heap).current[class];
-            if span.is_null() || (*heap).counting || (*heap).depth > 0 {
-                return null_mut();
-            }
-            let block = (*span).free;
-            if !block.is_null() {
-                // In this order: a signal handler in between finds no block, and takes its own from elsewhere.
-                let _unsettled = Unsettled::enter(heap);
-                (*span).free = null_mut();
-                (*heap).lists[class] = block;
-                Self::aim(heap, span);
-                (*heap).lists[class] = (*block).next;
-            }
-            block
+            let ready = !(*heap).counting && (*heap).depth == 0;
+            if ready && Self::take_aside(heap, class) { pop(heap, class) } else { null_mut() }
         }
     }
 
@@ -67,6 +56,7 @@ impl Heap {
     ///
     /// # Safety
     /// The caller has the heap's tenure; the list is empty; the heap does not count.
+    #[inline]
     pub(super) unsafe fn take_aside(heap: *mut Heap, class: usize) -> bool {
         // SAFETY: the caller's heap and its current span.
         unsafe {
@@ -74,6 +64,8 @@ impl Heap {
             if span.is_null() || (*span).free.is_null() {
                 return false;
             }
+            // A fork in between finds the blocks in both lists, and the heap unsettled.
+            let _unsettled = Unsettled::enter(heap);
             (*heap).lists[class] = (*span).free;
             (*span).free = null_mut();
             Self::aim(heap, span);
