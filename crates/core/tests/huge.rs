@@ -78,10 +78,7 @@ impl Rig {
     }
 
     fn figures(&self) -> Snapshot {
-        let mut snapshot = Snapshot::EMPTY;
-        // SAFETY: our heap.
-        unsafe { self.allocator.snapshot(self.heap, &mut snapshot) };
-        snapshot
+        self.allocator.figures(self.heap)
     }
 
     /// Blocks of [`BLOCK`] in frames that lie in transparent pages: by frame, in address order.

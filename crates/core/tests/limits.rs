@@ -117,10 +117,7 @@ impl Rig {
     }
 
     fn figures(&self) -> Snapshot {
-        let mut snapshot = Snapshot::EMPTY;
-        // SAFETY: our heap.
-        unsafe { self.allocator.snapshot(self.heap, &mut snapshot) };
-        snapshot
+        self.allocator.figures(self.heap)
     }
 
     fn limits(&self) -> Limits {

@@ -43,10 +43,7 @@ impl Rig {
     }
 
     fn figures(&self) -> Snapshot {
-        let mut snapshot = Snapshot::EMPTY;
-        // SAFETY: our heap.
-        unsafe { self.allocator.snapshot(self.heap, &mut snapshot) };
-        snapshot
+        self.allocator.figures(self.heap)
     }
 
     fn dirty(&self) -> usize {
@@ -327,9 +324,7 @@ fn trim_keeps_what_it_is_told_to() {
     unsafe { rig.allocator.park(rig.heap) };
     // SAFETY: the empty heap is nobody's.
     assert!(unsafe { rig.allocator.trim_all(empty(), 0) });
-    let mut snapshot = Snapshot::EMPTY;
-    // SAFETY: as above.
-    unsafe { rig.allocator.snapshot(empty(), &mut snapshot) };
+    let snapshot = rig.allocator.figures(empty());
     assert_eq!((snapshot.allocated, snapshot.active, snapshot.dirty), (0, 0, 0));
     assert_eq!((snapshot.parked, snapshot.heaps), (1, 0));
 }
@@ -356,10 +351,7 @@ fn nodes_have_budgets_of_their_own_and_one_snapshot() {
         }
     }
     Mock::enter_node(0);
-    let mut snapshot = Snapshot::EMPTY;
-    // SAFETY: our heap.
-    unsafe { allocator.snapshot(heaps[0], &mut snapshot) };
-    assert_eq!(snapshot.dirty, 3 * MIB);
+    assert_eq!(allocator.figures(heaps[0]).dirty, 3 * MIB);
     let mut dirty = Vec::new();
     allocator.for_each_node(|index, node| {
         let stores = node.lock(&allocator.os, 4).unwrap();

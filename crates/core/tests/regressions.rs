@@ -6,7 +6,6 @@ mod common;
 use common::Owned;
 use common::oracle::{Op, Oracle, THREADS, empty};
 use stratalloc_core::options::Options;
-use stratalloc_core::stats::Snapshot;
 use stratalloc_os::mock::Mock;
 
 const USER: usize = THREADS;
@@ -108,12 +107,7 @@ fn a_user_heap_gives_all_blocks_of_an_orphan_back() {
 fn metadata_mapped_by_two_threads_at_once_is_taken_once() {
     let mock = Mock::new(4096);
     let allocator = Owned::new(&mock);
-    let metadata = || {
-        let mut snapshot = Snapshot::EMPTY;
-        // SAFETY: the empty heap owns nothing.
-        unsafe { allocator.snapshot(empty(), &mut snapshot) };
-        snapshot.metadata
-    };
+    let metadata = || allocator.figures(empty()).metadata;
     let mut inner = std::ptr::null_mut();
     let before = loop {
         let before = metadata();

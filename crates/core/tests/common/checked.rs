@@ -10,7 +10,9 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use stratalloc_core::allocator::Allocator;
+use stratalloc_core::heap::Heap;
 use stratalloc_core::os::{Advice, HugeSystem, Moved, Os, SystemLimits};
+use stratalloc_core::stats::Snapshot;
 use stratalloc_os::mock::Mock;
 
 /// The mock, with the rule about locks.
@@ -180,6 +182,14 @@ impl Owned {
         // SAFETY: our memory. Zero is the initial state of every other field (see `Allocator`).
         unsafe { (&raw mut (*memory).os).write(os) };
         Self(allocator)
+    }
+
+    /// The figures of this moment, seen by who has `heap`, or no heap: [`empty`](super::oracle::empty).
+    pub fn figures(&self, heap: *mut Heap) -> Snapshot {
+        let mut snapshot = Snapshot::EMPTY;
+        // SAFETY: the caller's heap; the empty one is nobody's.
+        unsafe { self.snapshot(heap, &mut snapshot) };
+        snapshot
     }
 }
 

@@ -350,10 +350,7 @@ impl Oracle {
 
     /// The figures of this moment.
     pub fn snapshot(&self) -> Snapshot {
-        let mut snapshot = Snapshot::EMPTY;
-        // SAFETY: the empty heap is nobody's.
-        as_thread(0, || unsafe { self.allocator.snapshot(empty(), &mut snapshot) });
-        snapshot
+        as_thread(0, || self.allocator.figures(empty()))
     }
 
     /// Asserts what holds of the figures at any time.
