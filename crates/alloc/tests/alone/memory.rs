@@ -1,4 +1,4 @@
-//! Resident memory: what growth copies, what threads leave, what goes back and when.
+//! Memory: what growth copies, what threads leave, what goes back and when, and that figures of it are exact.
 
 use crate::common::Random;
 use crate::run::Case;
@@ -7,7 +7,7 @@ use std::fs;
 use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
-use stratalloc::{Heap, Stratalloc, snapshot};
+use stratalloc::{Heap, Snapshot, Stratalloc, snapshot, trim, usable_size};
 use stratalloc_os::process::resident;
 
 const MIB: usize = 1 << 20;
@@ -30,6 +30,7 @@ pub const CASES: &[Case] = &[
     Case::new("the_default_delay_gives_idle_memory_back", purge_thread),
     Case::new("without_purge_thread_the_budget_holds_with_threads_too", no_purge_thread).options("purge_thread=0"),
     Case::new("a_heap_per_request_leaves_nothing", heaps),
+    Case::new("the_figures_of_a_class_are_exact_for_the_calling_thread", figures_of_a_class),
 ];
 
 fn layout(size: usize) -> Layout {
@@ -362,5 +363,37 @@ fn heaps() {
         let block = Stratalloc.alloc(layout(100));
         assert!(!block.is_null());
         Stratalloc.dealloc(block, layout(100));
+    }
+}
+
+/// Of other threads' current spans only estimates are known, so no other test runs beside.
+fn figures_of_a_class() {
+    let wanted = layout(23_000);
+    // SAFETY: every block is freed once with its layout.
+    unsafe {
+        let first = Stratalloc.alloc(wanted);
+        let size = usable_size(first);
+        let of = |now: &Snapshot| *now.classes.iter().find(|class| class.block_size == size).expect("a class");
+        let before = of(&snapshot());
+        assert!(before.live >= 1);
+        let blocks: Vec<*mut u8> = (0..1000).map(|_| Stratalloc.alloc(wanted)).collect();
+        let full = of(&snapshot());
+        assert_eq!(full.live, before.live + 1000);
+        assert!(full.capacity >= full.live && full.spans >= 1000 * size as u64 / (256 << 10));
+        for &block in blocks.iter().step_by(2) {
+            Stratalloc.dealloc(block, wanted);
+        }
+        assert_eq!(of(&snapshot()).live, before.live + 500);
+        for &block in blocks.iter().skip(1).step_by(2) {
+            Stratalloc.dealloc(block, wanted);
+        }
+        let empty = of(&snapshot());
+        assert_eq!(empty.live, before.live);
+        assert!(empty.spans <= before.spans + 2, "{before:?} then {empty:?}");
+        Stratalloc.dealloc(first, wanted);
+        trim(0);
+        let trimmed = of(&snapshot());
+        assert_eq!(trimmed.live, before.live - 1);
+        assert!(trimmed.spans < before.spans, "{before:?} then {trimmed:?}");
     }
 }
