@@ -31,6 +31,10 @@ pub(crate) struct Counters {
     pub purged: AtomicU64,
     /// Calls that gave memory back.
     pub purges: AtomicU64,
+    /// Bytes of free runs that were moved to where they were needed.
+    pub recycled: AtomicU64,
+    /// Moves that the system refused.
+    pub refused: AtomicU32,
     /// Heaps of living threads and first-class heaps.
     pub heaps: AtomicU64,
     /// Slices mapped, or about to be: what the option `limit` limits, over all nodes.
@@ -82,6 +86,8 @@ impl<O: Os> Allocator<O> {
                 os_calls: AtomicU64::new(0),
                 purged: AtomicU64::new(0),
                 purges: AtomicU64::new(0),
+                recycled: AtomicU64::new(0),
+                refused: AtomicU32::new(0),
                 heaps: AtomicU64::new(0),
                 slices: AtomicUsize::new(0),
             },

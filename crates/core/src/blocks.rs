@@ -18,7 +18,7 @@ impl<O: Os> Allocator<O> {
         unsafe {
             match class(size, align) {
                 Some(class) => alloc_class_or(heap, class, || self.refill(heap, class).0),
-                None => self.alloc_large(heap, size, align).0,
+                None => self.alloc_large(heap, size, align),
             }
         }
     }
@@ -39,7 +39,7 @@ impl<O: Os> Allocator<O> {
                     block
                 }),
                 None => {
-                    let (block, fresh) = self.alloc_large(heap, size, align);
+                    let (block, fresh) = self.take_large(heap, size, align, None);
                     zero = fresh;
                     block
                 }

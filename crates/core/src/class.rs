@@ -39,10 +39,16 @@ static RECIPROCALS: [u64; CLASSES] = reciprocals();
 /// Enough: a quotient is too high by less than `offset / 2^40`, which is below `1 / size`, as spans are
 /// below 2^20 bytes and sizes at most 2^15.
 const RECIPROCAL_SHIFT: u32 = 40;
-/// Longest span that grew, bytes.
+/// Longest span of a heap that has some of a class, bytes.
 const GROWN: usize = 64 * 1024;
 /// Spans of one class and length that a heap takes before they are twice as long.
 const STEP: usize = 2;
+/// Spans of a class, 4 MiB, with which a heap has much of it; twice as many are very much. Their spans are two and four
+/// times as long: what a free reads besides its block, an entry of the directory and a descriptor, is in fewer cache
+/// lines.
+const MUCH: usize = 64;
+/// Largest block of such spans, bytes: those of larger ones become empty now and then, longer ones would not.
+const FINE: usize = 1024;
 
 /// Index into [`TABLE`] of a request of at most [`SMALL_MAX`] bytes.
 #[inline(always)]
@@ -108,7 +114,7 @@ pub fn coarse_class(class: usize) -> usize {
 }
 
 /// Slices of a span of `class` for a heap that has `spans` of that class already: a heap with little of a
-/// class touches little memory for it, one with much takes long spans, up to 64 KiB.
+/// class touches little memory for it, one with much takes long spans: up to 64 KiB, and 256 KiB of small blocks.
 #[inline]
 pub fn slices_of_class(class: usize, spans: usize) -> usize {
     let first = SLICES[class] as usize;
@@ -117,7 +123,7 @@ pub fn slices_of_class(class: usize, spans: usize) -> usize {
     while slices > first && slices * SLICE > GROWN {
         slices /= 2;
     }
-    slices
+    if size_of_class(class) <= FINE { slices << (spans / MUCH).min(2) } else { slices }
 }
 
 const fn size_const(class: usize) -> usize {
@@ -197,6 +203,9 @@ const _: () = {
         }
         assert!(slices[class] >= 1 && slices[class] <= 16);
         assert!(slices[class] as usize * SLICE / size < 1 << 15);
+        // The longest span: its blocks are counted in 16 bits, its offsets are below the reciprocal's bound.
+        let longest = if size <= FINE { 4 * GROWN } else { GROWN };
+        assert!(longest / size < 1 << 15 && longest < 1 << 20);
         class += 1;
     }
     assert!(size_const(1) == 32 && size_const(3) == 64);

@@ -72,9 +72,11 @@ pub enum Bit {
     Reserved,
     /// Its frame was split: the system was told not to back it with a huge page (see [`crate::frames`]).
     Split,
+    /// A kernel mapping begins here because pages were moved (see `recycle`).
+    Seam,
 }
 
-const BITS: usize = Bit::Split as usize + 1;
+const BITS: usize = Bit::Seam as usize + 1;
 
 impl Directory {
     /// An empty directory: all zero.

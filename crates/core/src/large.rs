@@ -10,7 +10,7 @@ use crate::class::SLICE;
 use crate::frames::FRAME;
 use crate::heap::{Heap, Role};
 use crate::os::{Moved, Os};
-use crate::page_heap::PageHeap;
+use crate::page_heap::{Gaps, PageHeap};
 use crate::span::{Kind, OWNER_LARGE, Place, Span};
 use crate::sync::atomic::Ordering;
 use core::ptr::{NonNull, null_mut};
@@ -30,13 +30,37 @@ impl<O: Os> Allocator<O> {
         crate::addr::round_up(size.max(1), self.os.page_size())
     }
 
-    /// A large block of `size` bytes at `align` (a power of two), and whether it reads as zero.
-    /// Null: it cannot be had.
+    /// A large block of `size` bytes at `align` (a power of two). Null: it cannot be had. Its pages are those of
+    /// free runs, where that spares it others.
     ///
     /// # Safety
     /// The caller has the heap's tenure.
     #[cold]
-    pub unsafe fn alloc_large(&self, heap: *mut Heap, size: usize, align: usize) -> (*mut u8, bool) {
+    pub unsafe fn alloc_large(&self, heap: *mut Heap, size: usize, align: usize) -> *mut u8 {
+        let mut gaps = Gaps::new();
+        // SAFETY: the caller's heap; the block is new.
+        unsafe {
+            let (block, _) = self.take_large(heap, size, align, Some(&mut gaps));
+            if !block.is_null() {
+                self.recycle((*heap).node as usize, &gaps);
+            }
+            block
+        }
+    }
+
+    /// A large block of `size` bytes at `align` (a power of two) as the page heap has it, and whether it reads as
+    /// zero. Null: it cannot be had. `gaps`: where to note which of its slices are clean.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure.
+    #[cold]
+    pub(crate) unsafe fn take_large(
+        &self,
+        heap: *mut Heap,
+        size: usize,
+        align: usize,
+        mut gaps: Option<&mut Gaps>,
+    ) -> (*mut u8, bool) {
         let none = (null_mut(), false);
         if size > MAX_SIZE || align > MAX_SIZE {
             return none;
@@ -69,10 +93,10 @@ impl<O: Os> Allocator<O> {
             let (node, align) = ((*heap).node as usize, align.div_ceil(SLICE));
             let mut span = null_mut();
             if slices >= FRAME && align < FRAME && self.wants_frames() {
-                span = self.alloc_span(node, slices, FRAME, &mut init);
+                span = self.alloc_span(node, slices, FRAME, None, &mut init);
             }
             if span.is_null() {
-                span = self.alloc_span(node, slices, align, &mut init);
+                span = self.alloc_span(node, slices, align, gaps.as_deref_mut(), &mut init);
             }
             if span.is_null() {
                 return none;
@@ -115,12 +139,13 @@ impl<O: Os> Allocator<O> {
             let (start, node) = ((*span).start, (*span).node as usize);
             let old = (*span).slices as usize;
             let mut beyond = false;
+            let mut gaps = Gaps::new();
             let grown = if new > old {
                 self.with_pages(node, |pages| {
                     if pages.is_framed() {
                         pages.set_clock(self.os.now_ms() as u32);
                     }
-                    let taken = pages.take_at(&self.directory, start + old * SLICE, new - old);
+                    let taken = pages.take_at(&self.directory, start + old * SLICE, new - old, &mut gaps);
                     beyond = taken && pages.figures.is_beyond();
                     taken
                 })
@@ -131,6 +156,7 @@ impl<O: Os> Allocator<O> {
             if !grown {
                 return false;
             }
+            self.recycle(node, &gaps);
             let now = self.os.now_ms() as u32;
             let purge = self
                 .with_pages(node, |pages| {
@@ -199,7 +225,8 @@ impl<O: Os> Allocator<O> {
                     || slices <= COPIED && pages.is_mostly_dirty(new)
             };
             let copies = self.with_pages((*span).node as usize, pays).unwrap_or(false);
-            let (block, _) = self.alloc_large(heap, usable, 1);
+            let mut gaps = Gaps::new();
+            let (block, _) = self.take_large(heap, usable, 1, Some(&mut gaps));
             if block.is_null() {
                 return block;
             }
@@ -210,6 +237,9 @@ impl<O: Os> Allocator<O> {
             } else {
                 self.move_pages(source, addr(block), slices, bytes)
             };
+            // What was moved or copied has its pages.
+            gaps.cut_below(addr(block) + slices * SLICE);
+            self.recycle((*heap).node as usize, &gaps);
             if (*span).owner() == addr(heap) {
                 Heap::remove_large(heap, span);
             }

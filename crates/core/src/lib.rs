@@ -86,5 +86,7 @@ mod pages;
 #[cfg(not(loom))]
 mod purge;
 #[cfg(not(loom))]
+mod recycle;
+#[cfg(not(loom))]
 mod snapshot;
 pub mod stats;

@@ -17,8 +17,11 @@
 
 mod figures;
 mod framed;
+mod gaps;
+mod moved;
 
 pub use figures::PageFigures;
+pub use gaps::{Gaps, PIECE};
 
 use crate::addr::ptr;
 use crate::class::SLICE;
@@ -232,8 +235,9 @@ impl PageHeap {
     }
 
     /// Takes `slices` slices at a multiple of `align` slices out of the best-fitting run. The
-    /// descriptor's `start` and `slices` are set; the directory has no entry for it yet.
-    pub fn take(&mut self, directory: &Directory, slices: usize, align: usize) -> Take {
+    /// descriptor's `start` and `slices` are set; the directory has no entry for it yet. `gaps`: where to note
+    /// which of them are clean, if anybody asks.
+    pub fn take(&mut self, directory: &Directory, slices: usize, align: usize, gaps: Option<&mut Gaps>) -> Take {
         if self.needs_meta() {
             return Take::NeedMeta;
         }
@@ -249,6 +253,9 @@ impl PageHeap {
                     start = tail;
                 }
             }
+            if let Some(gaps) = gaps {
+                self.note_gaps(directory, gaps, run, start, slices);
+            }
             Take::Run(run, self.carve(directory, run, start, slices))
         }
     }
@@ -256,7 +263,7 @@ impl PageHeap {
     /// Takes the first `slices` slices of the free run that begins at `address`, if there is one of
     /// at least that length: what a block there needs to grow in place.
     #[must_use]
-    pub fn take_at(&mut self, directory: &Directory, address: usize, slices: usize) -> bool {
+    pub fn take_at(&mut self, directory: &Directory, address: usize, slices: usize, gaps: &mut Gaps) -> bool {
         if self.needs_meta() {
             return false;
         }
@@ -267,6 +274,7 @@ impl PageHeap {
             if !self.is_free(directory, run) || (*run).start != address || ((*run).slices as usize) < slices {
                 return false;
             }
+            self.note_gaps(directory, gaps, run, address, slices);
             self.carve(directory, run, address, slices);
             self.drop_descriptor(run);
         }
@@ -574,7 +582,7 @@ impl PageHeap {
 
     /// Takes a free run out of all lists. Its ends stay in the directory, so that a free of an address
     /// in it is still recognised; `Purging` keeps neighbours from joining it.
-    unsafe fn lend(&mut self, directory: &Directory, run: *mut Span) {
+    pub(super) unsafe fn lend(&mut self, directory: &Directory, run: *mut Span) {
         // SAFETY: the caller's free run.
         unsafe {
             let dirty = (*run).dirty;
@@ -628,6 +636,7 @@ impl PageHeap {
         unsafe {
             self.figures.dirty -= directory.mark(Bit::Dirty, start, slices, false);
             directory.mark(Bit::Ours, start, slices, false);
+            self.figures.seams -= directory.mark(Bit::Seam, start, slices, false);
             if self.framed {
                 self.forget_frames(directory, start, slices);
             }

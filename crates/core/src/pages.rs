@@ -9,7 +9,7 @@ use crate::class::SLICE;
 use crate::directory::{ADDRESS_END, WINDOW_BYTES, WINDOW_SHIFT, Window};
 use crate::frames::Backing;
 use crate::os::Os;
-use crate::page_heap::{PageHeap, Take};
+use crate::page_heap::{Gaps, PageHeap, Take};
 use crate::span::{Kind, OWNER_NONE, Place, Span};
 use crate::sync::atomic::Ordering;
 use core::ptr::{NonNull, null_mut};
@@ -24,7 +24,7 @@ const META_STEP: usize = 256 * 1024;
 impl<O: Os> Allocator<O> {
     /// A span of `slices` slices at a multiple of `align` slices, or null. `init` writes the
     /// descriptor (its kind above all) and is told whether the memory reads as zero; it runs under
-    /// the node's lock, before the span can be found.
+    /// the node's lock, before the span can be found. `gaps`: where to note which slices are clean.
     ///
     /// # Safety
     /// `init` makes the descriptor `Small` or `Large` and calls nothing of the allocator.
@@ -33,6 +33,7 @@ impl<O: Os> Allocator<O> {
         node: usize,
         slices: usize,
         align: usize,
+        mut gaps: Option<&mut Gaps>,
         init: impl FnOnce(*mut Span, bool),
     ) -> *mut Span {
         let mut tried = 0;
@@ -41,7 +42,7 @@ impl<O: Os> Allocator<O> {
             if stores.pages.is_framed() {
                 stores.pages.set_clock(self.os.now_ms() as u32);
             }
-            match stores.pages.take(&self.directory, slices, align) {
+            match stores.pages.take(&self.directory, slices, align, gaps.as_deref_mut()) {
                 Take::Run(span, zero) => {
                     // SAFETY: the run is ours, in no list; its descriptor is written before the
                     // directory shows it.

@@ -152,7 +152,7 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let spans = (*heap).spans[class];
             let slices = slices_of_class(class, spans as usize);
-            let span = self.alloc_span((*heap).node as usize, slices, 1, |span, zero| {
+            let span = self.alloc_span((*heap).node as usize, slices, 1, None, |span, zero| {
                 (*span).kind = Kind::Small;
                 (*span).place = Place::None;
                 (*span).class = class as u8;

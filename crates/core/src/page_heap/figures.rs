@@ -19,6 +19,8 @@ pub struct PageFigures {
     pub huge: usize,
     /// Of `mapped`, in reserved huge pages.
     pub reserved: usize,
+    /// Slices at which a kernel mapping begins because pages were moved.
+    pub seams: usize,
     /// Frames that are split now.
     pub split: usize,
     /// Frames split since start.
@@ -60,6 +62,7 @@ impl PageFigures {
         held: 0,
         huge: 0,
         reserved: 0,
+        seams: 0,
         split: 0,
         splits: 0,
         peak_active: 0,

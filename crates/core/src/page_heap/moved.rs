@@ -1,0 +1,97 @@
+//! The part of the page heap that has to do with moved pages; see `crate::recycle`.
+
+use super::{Gaps, PIECE, PageHeap, SCAN};
+use crate::class::SLICE;
+use crate::directory::{Bit, Directory};
+use crate::span::Span;
+use core::ptr::null_mut;
+
+impl PageHeap {
+    /// Notes which of `slices` slices at `start`, in a free run, are clean, if others could serve them.
+    pub(super) unsafe fn note_gaps(
+        &self,
+        directory: &Directory,
+        gaps: &mut Gaps,
+        run: *mut Span,
+        start: usize,
+        slices: usize,
+    ) {
+        // SAFETY: a free run of ours, under the lock.
+        unsafe {
+            let dirty = if (*run).dirty == 0 { 0 } else { directory.count(Bit::Dirty, start, slices) };
+            if !self.framed && slices - dirty >= PIECE && self.figures.dirty - dirty >= PIECE {
+                gaps.note(directory, start, slices, dirty);
+            }
+        }
+    }
+
+    /// Takes the dirtiest run, of the first few that are due for a purge, out as if for one: the first with `wanted`
+    /// dirty slices, none with less than [`PIECE`]. Null: there is none.
+    #[must_use]
+    pub fn begin_recycling(&mut self, directory: &Directory, wanted: usize) -> *mut Span {
+        let mut best: *mut Span = null_mut();
+        let (mut most, mut seen, mut run) = (PIECE - 1, 0, self.oldest);
+        // SAFETY: free runs of ours.
+        unsafe {
+            while !run.is_null() && seen < SCAN && most < wanted {
+                if (*run).dirty as usize > most {
+                    (best, most) = (run, (*run).dirty as usize);
+                }
+                run = (*run).younger;
+                seen += 1;
+            }
+            if !best.is_null() {
+                self.lend(directory, best);
+            }
+        }
+        best
+    }
+
+    /// The last piece of what is dirty in `start..end`, of [`PIECE`] to `wanted` slices, in one kernel mapping; as
+    /// (address, slices).
+    ///
+    /// # Safety
+    /// The range lies in a run of the caller's, under the lock.
+    pub unsafe fn last_piece(
+        &self,
+        directory: &Directory,
+        start: usize,
+        end: usize,
+        wanted: usize,
+    ) -> Option<(usize, usize)> {
+        let mut end = end;
+        // SAFETY: the caller's slices.
+        unsafe {
+            while let Some((first, count)) = directory.last_stretch(Bit::Dirty, start, (end - start) / SLICE) {
+                let last = first + count * SLICE;
+                let mut from = last - count.min(wanted) * SLICE;
+                if self.figures.seams > 0
+                    && let Some((seam, length)) = directory.last_stretch(Bit::Seam, from, (last - from) / SLICE)
+                {
+                    from = seam + (length - 1) * SLICE;
+                }
+                if (last - from) / SLICE >= PIECE {
+                    return Some((from, (last - from) / SLICE));
+                }
+                end = from;
+            }
+        }
+        None
+    }
+
+    /// Notes that pages were moved to `slices` slices at `start`: they are a kernel mapping of their own.
+    ///
+    /// # Safety
+    /// They are ours, and the caller has the lock.
+    pub unsafe fn sew(&mut self, directory: &Directory, start: usize, slices: usize) {
+        let end = start + slices * SLICE;
+        // SAFETY: the caller's slices; what follows them is marked only where its window is ours.
+        unsafe {
+            self.figures.seams -= directory.mark(Bit::Seam, start, slices, false);
+            self.figures.seams += directory.mark(Bit::Seam, start, 1, true);
+            if !directory.window(end).is_null() && directory.has(Bit::Ours, end) {
+                self.figures.seams += directory.mark(Bit::Seam, end, 1, true);
+            }
+        }
+    }
+}
