@@ -139,6 +139,8 @@ struct strat_stats {
     uint64_t heaps;
     /** Number of heaps of threads that left, waiting for the next thread. */
     uint64_t parked;
+    /** Moved since start from free spans to large blocks that needed pages, instead of being given back. */
+    uint64_t recycled;
 };
 
 /** Called beyond the soft limit with the bytes held, the limit, and the argument of strat_on_soft_limit. */

@@ -78,7 +78,7 @@ pub fn write_json(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Resident
 }
 
 /// Every figure of a snapshot but the classes, by its field's name.
-fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 32] {
+fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 33] {
     // Destructured, so that a new figure cannot be forgotten here.
     let Snapshot {
         allocated,
@@ -92,6 +92,7 @@ fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 32] {
         peak_dirty,
         purged,
         purges,
+        recycled,
         os_calls,
         huge,
         reserved,
@@ -121,6 +122,7 @@ fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 32] {
         ("peak_dirty", peak_dirty as u64),
         ("purged", purged),
         ("purges", purges),
+        ("recycled", recycled),
         ("os_calls", os_calls),
         ("huge", huge as u64),
         ("reserved", reserved as u64),
@@ -181,6 +183,9 @@ pub fn write_show(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Resident
     row(out, "metadata", &Bytes(s.metadata as u64), format_args!("mapped for descriptors and heaps"))?;
     let calls = Count(s.purges);
     row(out, "returned", &Bytes(s.purged), format_args!("given back to the system, in calls: {calls}"))?;
+    if s.recycled != 0 {
+        row(out, "recycled", &Bytes(s.recycled), format_args!("moved from free spans to large blocks"))?;
+    }
     let (live, all) = (Count(s.large_live), Count(s.large_allocs));
     row(
         out,
@@ -446,6 +451,7 @@ mod tests {
             peak_dirty: 3 << 20,
             purged: 9_999_999_999,
             purges: 12,
+            recycled: 3 << 20,
             os_calls: 34,
             huge: 4 << 20,
             reserved: 2 << 20,
@@ -483,7 +489,7 @@ mod tests {
         let lines: Vec<&str> = out.lines().collect();
         let expected = "stratalloc-report 1|allocated 1048576|active 1572864|touched 1310720|dirty 3072|clean 7516192768|\
              mapped 7517506560|metadata 512|peak_active 2097152|peak_dirty 3145728|purged 9999999999|purges 12|\
-             os_calls 34|huge 4194304|reserved 2097152|held 65536|splits 1000|huge_fallback 64|\
+             recycled 3145728|os_calls 34|huge 4194304|reserved 2097152|held 65536|splits 1000|huge_fallback 64|\
              large_live 2|large_bytes 524288|large_allocs 17|large_peak 6|large_peak_bytes 700000|heaps 3|parked 4|orphans 5|\
              cpus 3|memory_max 8589934592|memory_high 0|soft_limit 7516192768|soft_crossings 6|parked_limit 16|\
              kept_limit 524288|\
@@ -544,6 +550,7 @@ mod tests {
             ("clean", "7.0 GiB", "free, given back or never touched"),
             ("metadata", "512 B", "mapped for descriptors and heaps"),
             ("returned", "9.3 GiB", "given back to the system, in calls: 12"),
+            ("recycled", "3.0 MiB", "moved from free spans to large blocks"),
             ("large", "512.0 KiB", "in large blocks; 2 live, 17 allocated since start"),
             ("heaps", "3", "of threads and first-class; 4 parked, 5 orphaned spans"),
             ("system calls", "34", "for memory"),

@@ -35,7 +35,7 @@ fn check(now: &Snapshot) {
 /// What never falls from one snapshot to the next.
 fn check_pair(before: &Snapshot, now: &Snapshot) {
     assert!(now.peak_active >= before.peak_active && now.peak_dirty >= before.peak_dirty);
-    assert!(now.purged >= before.purged && now.purges >= before.purges);
+    assert!(now.purged >= before.purged && now.purges >= before.purges && now.recycled >= before.recycled);
     assert!(now.os_calls >= before.os_calls && now.large_allocs >= before.large_allocs);
     assert!(now.metadata >= before.metadata);
 }

@@ -55,6 +55,8 @@ pub struct strat_stats {
     pub heaps: u64,
     /// Number of heaps of threads that left, waiting for the next thread.
     pub parked: u64,
+    /// Moved since start from free spans to large blocks that needed pages, instead of being given back.
+    pub recycled: u64,
 }
 
 /// Copies `full` into the caller's struct as far as that goes, its first field being the size. 0, or EINVAL where
@@ -108,6 +110,7 @@ pub unsafe extern "C" fn strat_stats_get(stats: *mut strat_stats) -> c_int {
             large_allocs: now.large_allocs,
             heaps: now.heaps,
             parked: now.parked,
+            recycled: now.recycled,
         }
     };
     // SAFETY: the caller's struct.

@@ -74,9 +74,11 @@ pub enum Bit {
     Split,
     /// A kernel mapping begins here because pages were moved (see `recycle`).
     Seam,
+    /// It was never in a span, and its frame may be opened (see [`crate::frames`]).
+    Offered,
 }
 
-const BITS: usize = Bit::Seam as usize + 1;
+const BITS: usize = Bit::Offered as usize + 1;
 
 impl Directory {
     /// An empty directory: all zero.

@@ -11,6 +11,9 @@
 //!   what is in use stays resident for the sake of huge pages;
 //! * any other frame in use is *split* when its free slices are due: they go back, and the system is told to
 //!   back the frame with ordinary pages (or its daemon would fill the gaps again), until it is free as a whole;
+//! * where frames are only *offered* (`huge_pages=auto`), one is *opened* when the first span of small blocks takes a
+//!   slice of it: the system is asked for a huge page then, and how long its first touch takes says whether another
+//!   one will be. A frame that something else takes a slice of first stays in ordinary pages;
 //! * of reserved pages, which are nobody else's anyway, a page goes back when it is free as a whole.
 //!
 //! (Packing spans into huge pages that are in use, and breaking only sparse ones, is the idea of Hunter et al.,
@@ -35,6 +38,8 @@ pub enum Backing {
     Plain,
     /// Ordinary pages, also where the system prefers huge ones.
     Small,
+    /// Ordinary pages; but the page heap may open a frame that was never touched.
+    Offered,
     /// Transparent huge pages, where the system has one when memory is touched.
     Transparent,
     /// Reserved pages of 2 MiB.
@@ -48,7 +53,7 @@ impl Backing {
     pub const fn slices(self) -> usize {
         match self {
             Backing::Plain | Backing::Small => 1,
-            Backing::Transparent | Backing::Reserved => FRAME,
+            Backing::Offered | Backing::Transparent | Backing::Reserved => FRAME,
             Backing::Giant => GIANT,
         }
     }
@@ -128,6 +133,11 @@ pub unsafe fn used(directory: &Directory, start: usize) -> usize {
 pub unsafe fn set_backing(directory: &Directory, start: usize, slices: usize, backing: Backing) {
     let (huge, reserved) = match backing {
         Backing::Plain | Backing::Small => return,
+        Backing::Offered => {
+            // SAFETY: the caller's contract.
+            unsafe { directory.mark(Bit::Offered, start, slices, true) };
+            return;
+        }
         Backing::Transparent => (true, false),
         Backing::Reserved => (false, true),
         Backing::Giant => (true, true),

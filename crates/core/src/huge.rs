@@ -24,6 +24,11 @@ use core::ptr::NonNull;
 /// Slices of a node that are mapped without huge pages before `madvise` and `hugetlb` ask for some, 4 MiB: programs
 /// that stay below hold a 2 MiB page for nothing.
 const FROM: usize = (4 << 20) / SLICE;
+/// Slices of a node that are mapped before `auto` offers frames, 16 MiB.
+const OFFERED_FROM: usize = (16 << 20) / SLICE;
+/// Nanoseconds that the first touch of a frame may take: the faults of as many ordinary pages take 100 µs on bare
+/// metal and 700 µs in a virtual machine, a huge page 50 to 200 µs, unless the host has no memory behind it: 7 ms.
+const FAST: u64 = 400_000;
 /// Slices of a node that are mapped before a page of 1 GiB is asked for, 256 MiB.
 const GIANT_FROM: usize = GIANT / 4;
 /// Frames of a node that are split at a time, at most. Each may cost two kernel mappings, of which a process
@@ -67,7 +72,7 @@ impl Reason {
 /// What is known of the system's huge pages. All zero: nothing yet. Relaxed throughout: the words order nothing.
 #[derive(Debug)]
 pub(crate) struct Huge {
-    /// 0: the system was not asked; `USABLE` or `UNUSABLE`.
+    /// 0: the system was not asked; else `USABLE`, `EVERYWHERE` or, with a reason shifted by 8, `UNUSABLE`.
     transparent: AtomicU32,
     reasons: AtomicU32,
     /// Not 0 once a region was mapped in reserved pages.
@@ -76,6 +81,8 @@ pub(crate) struct Huge {
 
 const USABLE: u32 = 1;
 const UNUSABLE: u32 = 2;
+/// Usable, and the system does so unasked.
+const EVERYWHERE: u32 = 3;
 
 impl Huge {
     pub(crate) const fn new() -> Self {
@@ -94,7 +101,7 @@ impl Huge {
 impl<O: Os> Allocator<O> {
     /// True when blocks of 2 MiB and more start at a frame.
     pub(crate) fn wants_frames(&self) -> bool {
-        !matches!(self.config.huge_pages(), HugePages::Off | HugePages::Never)
+        !matches!(self.config.huge_pages(), HugePages::Off | HugePages::Never | HugePages::Auto)
     }
 
     /// What to map a region in that is needed for `need` slices, where `mapped` slices are mapped.
@@ -104,6 +111,8 @@ impl<O: Os> Allocator<O> {
             HugePages::Off => Backing::Plain,
             HugePages::Never => Backing::Small,
             HugePages::Always => self.transparent(),
+            HugePages::Auto if total < OFFERED_FROM || self.transparency() != USABLE => Backing::Plain,
+            HugePages::Auto => Backing::Offered,
             _ if total < FROM => Backing::Plain,
             HugePages::Madvise => self.transparent(),
             HugePages::Hugetlb => Backing::Reserved,
@@ -118,13 +127,24 @@ impl<O: Os> Allocator<O> {
             Backing::Giant => Some(Backing::Reserved),
             Backing::Reserved => Some(self.transparent()),
             // There may be room for the need, but not for a multiple of 2 MiB.
-            Backing::Transparent => Some(Backing::Plain),
+            Backing::Transparent | Backing::Offered => Some(Backing::Plain),
             Backing::Plain | Backing::Small => None,
         }
     }
 
     /// `Transparent` where the system has transparent huge pages for us, else `Plain`.
     fn transparent(&self) -> Backing {
+        match self.transparency() {
+            USABLE | EVERYWHERE => Backing::Transparent,
+            unusable => {
+                self.huge.reasons.fetch_or(unusable >> 8, Ordering::Relaxed);
+                Backing::Plain
+            }
+        }
+    }
+
+    /// What the system has of transparent huge pages for us, asked once; `UNUSABLE` with the reason above it.
+    fn transparency(&self) -> u32 {
         let huge = &self.huge;
         let mut known = huge.transparent.load(Ordering::Relaxed);
         if known == 0 {
@@ -136,13 +156,34 @@ impl<O: Os> Allocator<O> {
                 _ if system.bytes != FRAME * SLICE => Some(Reason::Bytes),
                 _ => None,
             };
-            if let Some(reason) = reason {
-                huge.because(reason);
-            }
-            known = if reason.is_none() { USABLE } else { UNUSABLE };
+            known = match (reason, system.transparent) {
+                (Some(reason), _) => UNUSABLE | (reason as u32) << 8,
+                (None, Transparent::Always) => EVERYWHERE,
+                (None, _) => USABLE,
+            };
             huge.transparent.store(known, Ordering::Relaxed);
         }
-        if known == USABLE { Backing::Transparent } else { Backing::Plain }
+        known
+    }
+
+    /// Backs a frame of `node` that was just opened with a huge page, by a first touch of a slice of the caller's span
+    /// in it, and tells the page heap whether that was worth it.
+    ///
+    /// # Safety
+    /// The frame is of the caller's span in part, which nobody else knows of.
+    pub(crate) unsafe fn back_frame(&self, node: usize, frame: usize, span: *mut Span) {
+        let Some(memory) = NonNull::new(ptr::<u8>(frame)) else { return };
+        // SAFETY: a whole frame of ours; what others have in it is as good in any page.
+        if !unsafe { self.advise(memory, FRAME * SLICE, Advice::Huge) } {
+            // SAFETY: as above.
+            self.with_pages(node, |pages| unsafe { pages.close_frame(&self.directory, frame) });
+            return;
+        }
+        let before = self.os.now_ns();
+        // SAFETY: the first byte of the span in the frame; it is zero already. Volatile: to be touched is all it is for.
+        unsafe { ptr::<u8>(frame.max((*span).start)).write_volatile(0) };
+        let fast = self.os.now_ns().saturating_sub(before) <= FAST;
+        self.with_pages(node, |pages| pages.judge(fast));
     }
 
     /// Maps `bytes` bytes in that backing.

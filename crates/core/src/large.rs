@@ -10,7 +10,7 @@ use crate::class::SLICE;
 use crate::frames::FRAME;
 use crate::heap::{Heap, Role};
 use crate::os::{Moved, Os};
-use crate::page_heap::{Gaps, PageHeap};
+use crate::page_heap::{Gaps, PageHeap, Purpose};
 use crate::span::{Kind, OWNER_LARGE, Place, Span};
 use crate::sync::atomic::Ordering;
 use core::ptr::{NonNull, null_mut};
@@ -59,7 +59,7 @@ impl<O: Os> Allocator<O> {
         heap: *mut Heap,
         size: usize,
         align: usize,
-        mut gaps: Option<&mut Gaps>,
+        gaps: Option<&mut Gaps>,
     ) -> (*mut u8, bool) {
         let none = (null_mut(), false);
         if size > MAX_SIZE || align > MAX_SIZE {
@@ -93,10 +93,10 @@ impl<O: Os> Allocator<O> {
             let (node, align) = ((*heap).node as usize, align.div_ceil(SLICE));
             let mut span = null_mut();
             if slices >= FRAME && align < FRAME && self.wants_frames() {
-                span = self.alloc_span(node, slices, FRAME, None, &mut init);
+                span = self.alloc_span(node, slices, FRAME, Purpose::Large(None), &mut init);
             }
             if span.is_null() {
-                span = self.alloc_span(node, slices, align, gaps.as_deref_mut(), &mut init);
+                span = self.alloc_span(node, slices, align, Purpose::Large(gaps), &mut init);
             }
             if span.is_null() {
                 return none;
@@ -145,7 +145,7 @@ impl<O: Os> Allocator<O> {
                     if pages.is_framed() {
                         pages.set_clock(self.os.now_ms() as u32);
                     }
-                    let taken = pages.take_at(&self.directory, start + old * SLICE, new - old, &mut gaps);
+                    let taken = pages.take_at(&self.directory, start + old * SLICE, new - old, Some(&mut gaps));
                     beyond = taken && pages.figures.is_beyond();
                     taken
                 })

@@ -75,6 +75,9 @@ pub enum HugePages {
     Hugetlb,
     /// Reserved pages of 1 GiB once 256 MiB are mapped, of 2 MiB before.
     Hugetlb1g,
+    /// Transparent huge pages for small blocks beyond the first 16 MiB, one at a time, for as long as they come faster
+    /// than ordinary ones; only where the system gives them to those who ask.
+    Auto,
 }
 
 impl HugePages {
@@ -86,7 +89,8 @@ impl HugePages {
             2 => HugePages::Madvise,
             3 => HugePages::Always,
             4 => HugePages::Hugetlb,
-            _ => HugePages::Hugetlb1g,
+            5 => HugePages::Hugetlb1g,
+            _ => HugePages::Auto,
         }
     }
 }
@@ -164,7 +168,7 @@ impl Options {
             limit: 0,
             soft_limit: 0,
             follow_cgroup: false,
-            huge_pages: HugePages::Off,
+            huge_pages: HugePages::Auto,
         };
         let mut i = 0;
         while i < ROWS.len() {
@@ -271,7 +275,7 @@ impl Options {
     /// let mut text = String::new();
     /// Options::DEFAULT.with_limit(1 << 30).write_to(&mut text).unwrap();
     /// assert!(text.starts_with("show=0,report=,count=0,profile=balanced,dirty_min=2M,"));
-    /// assert!(text.ends_with(",limit=1G,soft_limit=0,follow_cgroup=1,huge_pages=off"));
+    /// assert!(text.ends_with(",limit=1G,soft_limit=0,follow_cgroup=1,huge_pages=auto"));
     /// ```
     pub fn write_to(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         for (i, spec) in TABLE.iter().enumerate() {

@@ -217,6 +217,11 @@ pub unsafe trait Os: Sync + 'static {
     /// Milliseconds of a monotonic clock; coarse (a few ms) is fine. No system call where possible.
     fn now_ms(&self) -> u64;
 
+    /// Nanoseconds of a monotonic clock, as fine as there is one; for slow paths. No system call where possible.
+    fn now_ns(&self) -> u64 {
+        self.now_ms() * 1_000_000
+    }
+
     /// A number that tells the calling thread from every other living one: a multiple of 4, never 0.
     /// The same in a fork's child for the thread that forked. No system call.
     fn thread(&self) -> usize;

@@ -42,6 +42,25 @@ const LOOK: usize = 16;
 /// Descriptors that one operation may need at most.
 const DESCRIPTORS: usize = 4;
 
+/// What slices are taken for.
+#[derive(Debug)]
+pub enum Purpose<'a> {
+    /// Blocks of a class.
+    Small,
+    /// A large block; where to note which of its slices are clean, if anybody asks.
+    Large(Option<&'a mut Gaps>),
+}
+
+impl<'a> Purpose<'a> {
+    /// The same, to be used while this one waits.
+    pub fn again(&mut self) -> Purpose<'_> {
+        match self {
+            Purpose::Small => Purpose::Small,
+            Purpose::Large(gaps) => Purpose::Large(gaps.as_deref_mut()),
+        }
+    }
+}
+
 /// What the page heap could do about a request.
 #[derive(Debug)]
 #[must_use]
@@ -68,6 +87,12 @@ pub struct PageHeap {
     generation: u32,
     /// Some slices lie in frames (see [`crate::frames`]).
     framed: bool,
+    /// Some frames are or were offered; which one the last take opened, or 0.
+    offers: bool,
+    opened: usize,
+    /// Frames that are left in ordinary pages now, and after the next that comes slowly.
+    pause: usize,
+    patience: usize,
     clock: u32,
     /// Figures, kept as things happen.
     pub figures: PageFigures,
@@ -96,6 +121,10 @@ impl PageHeap {
             node: 0,
             generation: 0,
             framed: false,
+            offers: false,
+            opened: 0,
+            pause: 0,
+            patience: 0,
             clock: 0,
             figures: PageFigures::NONE,
         }
@@ -114,11 +143,11 @@ impl PageHeap {
     /// In a fork's child, when a thread was inside the lock: forgets all free runs and descriptors,
     /// which may be torn. They are never joined or listed again; what is in spans stays.
     pub fn begin_anew(&mut self) {
-        let Self { node, generation, framed, clock, mut figures, .. } = *self;
+        let Self { node, generation, framed, offers, clock, mut figures, .. } = *self;
         figures.active = figures.active.min(figures.mapped);
         figures.dirty = 0;
         figures.held = 0;
-        *self = Self { node, generation: generation + 1, framed, clock, figures, ..Self::new() };
+        *self = Self { node, generation: generation + 1, framed, offers, clock, figures, ..Self::new() };
     }
 
     // Metadata.
@@ -235,9 +264,8 @@ impl PageHeap {
     }
 
     /// Takes `slices` slices at a multiple of `align` slices out of the best-fitting run. The
-    /// descriptor's `start` and `slices` are set; the directory has no entry for it yet. `gaps`: where to note
-    /// which of them are clean, if anybody asks.
-    pub fn take(&mut self, directory: &Directory, slices: usize, align: usize, gaps: Option<&mut Gaps>) -> Take {
+    /// descriptor's `start` and `slices` are set; the directory has no entry for it yet.
+    pub fn take(&mut self, directory: &Directory, slices: usize, align: usize, purpose: Purpose<'_>) -> Take {
         if self.needs_meta() {
             return Take::NeedMeta;
         }
@@ -252,18 +280,27 @@ impl PageHeap {
                 if dirty(tail) > dirty(start) {
                     start = tail;
                 }
+            } else if self.offers
+                && matches!(purpose, Purpose::Large(_))
+                && directory.has(Bit::Offered, (*run).start)
+            {
+                // Frames are for small blocks.
+                start = ((*run).end() - slices * SLICE) & !(align * SLICE - 1);
             }
-            if let Some(gaps) = gaps {
-                self.note_gaps(directory, gaps, run, start, slices);
-            }
-            Take::Run(run, self.carve(directory, run, start, slices))
+            Take::Run(run, self.carve(directory, run, start, slices, purpose))
         }
     }
 
     /// Takes the first `slices` slices of the free run that begins at `address`, if there is one of
     /// at least that length: what a block there needs to grow in place.
     #[must_use]
-    pub fn take_at(&mut self, directory: &Directory, address: usize, slices: usize, gaps: &mut Gaps) -> bool {
+    pub fn take_at(
+        &mut self,
+        directory: &Directory,
+        address: usize,
+        slices: usize,
+        gaps: Option<&mut Gaps>,
+    ) -> bool {
         if self.needs_meta() {
             return false;
         }
@@ -274,8 +311,7 @@ impl PageHeap {
             if !self.is_free(directory, run) || (*run).start != address || ((*run).slices as usize) < slices {
                 return false;
             }
-            self.note_gaps(directory, gaps, run, address, slices);
-            self.carve(directory, run, address, slices);
+            self.carve(directory, run, address, slices, Purpose::Large(gaps));
             self.drop_descriptor(run);
         }
         true
@@ -283,14 +319,28 @@ impl PageHeap {
 
     /// Cuts `start..start + slices` out of `run`, which becomes its descriptor; the rest goes back.
     /// True: the part reads as zero.
-    unsafe fn carve(&mut self, directory: &Directory, run: *mut Span, start: usize, slices: usize) -> bool {
+    unsafe fn carve(
+        &mut self,
+        directory: &Directory,
+        run: *mut Span,
+        start: usize,
+        slices: usize,
+        purpose: Purpose<'_>,
+    ) -> bool {
         // SAFETY: a free run of ours, under the lock; every part lies in it.
         unsafe {
+            let small = matches!(purpose, Purpose::Small);
+            if let Purpose::Large(Some(gaps)) = purpose {
+                self.note_gaps(directory, gaps, run, start, slices);
+            }
             let (run_start, run_end, mut stamp) = ((*run).start, (*run).end(), (*run).stamp);
             let mut dirty_all = (*run).dirty as usize;
             self.unlink(directory, run);
             let end = start + slices * SLICE;
             if self.framed {
+                if self.offers {
+                    self.open_frames(directory, start, slices, small);
+                }
                 let backed = frames::back(directory, run_start, run_end, start, end);
                 stamp = mean_stamp(self.clock, backed, stamp, dirty_all);
                 dirty_all += backed;

@@ -9,7 +9,7 @@ use crate::class::SLICE;
 use crate::directory::{ADDRESS_END, WINDOW_BYTES, WINDOW_SHIFT, Window};
 use crate::frames::Backing;
 use crate::os::Os;
-use crate::page_heap::{Gaps, PageHeap, Take};
+use crate::page_heap::{PageHeap, Purpose, Take};
 use crate::span::{Kind, OWNER_NONE, Place, Span};
 use crate::sync::atomic::Ordering;
 use core::ptr::{NonNull, null_mut};
@@ -24,7 +24,7 @@ const META_STEP: usize = 256 * 1024;
 impl<O: Os> Allocator<O> {
     /// A span of `slices` slices at a multiple of `align` slices, or null. `init` writes the
     /// descriptor (its kind above all) and is told whether the memory reads as zero; it runs under
-    /// the node's lock, before the span can be found. `gaps`: where to note which slices are clean.
+    /// the node's lock, before the span can be found.
     ///
     /// # Safety
     /// `init` makes the descriptor `Small` or `Large` and calls nothing of the allocator.
@@ -33,7 +33,7 @@ impl<O: Os> Allocator<O> {
         node: usize,
         slices: usize,
         align: usize,
-        mut gaps: Option<&mut Gaps>,
+        mut purpose: Purpose<'_>,
         init: impl FnOnce(*mut Span, bool),
     ) -> *mut Span {
         let mut tried = 0;
@@ -42,7 +42,7 @@ impl<O: Os> Allocator<O> {
             if stores.pages.is_framed() {
                 stores.pages.set_clock(self.os.now_ms() as u32);
             }
-            match stores.pages.take(&self.directory, slices, align, gaps.as_deref_mut()) {
+            match stores.pages.take(&self.directory, slices, align, purpose.again()) {
                 Take::Run(span, zero) => {
                     // SAFETY: the run is ours, in no list; its descriptor is written before the
                     // directory shows it.
@@ -58,7 +58,12 @@ impl<O: Os> Allocator<O> {
                         }
                     }
                     let beyond = stores.pages.figures.is_beyond();
+                    let opened = stores.pages.take_opened();
                     drop(stores);
+                    if opened != 0 {
+                        // SAFETY: the new span's first touch.
+                        unsafe { self.back_frame(node, opened, span) };
+                    }
                     if beyond {
                         self.look(true);
                     }

@@ -63,7 +63,7 @@ impl<O: Os> Allocator<O> {
     unsafe fn recycle_from_one(&self, node: usize, at: usize, slices: usize) -> usize {
         let thread = self.os.thread();
         let Some(mut stores) = self.node(node).lock(&self.os, thread) else { return 0 };
-        if stores.pages.is_framed() || stores.pages.figures.seams >= SEAMS {
+        if stores.pages.figures.seams >= SEAMS {
             return 0;
         }
         let run = stores.pages.begin_recycling(&self.directory, slices);
@@ -75,7 +75,8 @@ impl<O: Os> Allocator<O> {
         let mut moved = 0;
         while slices - moved >= PIECE {
             // SAFETY: the run's slices, under the lock.
-            let Some((from, part)) = (unsafe { stores.pages.last_piece(&self.directory, start, end, slices - moved) })
+            let Some((from, part)) =
+                (unsafe { stores.pages.last_piece(&self.directory, start, end, slices - moved) })
             else {
                 break;
             };
@@ -97,13 +98,14 @@ impl<O: Os> Allocator<O> {
                         moved += part;
                     }
                     Moved::SourceGone => {
-                        let (left, stores) = self.forget_piece(node, stores, run, from, part);
-                        moved += part;
-                        if let (true, Some(mut stores)) = (left, stores) {
+                        let (left, stores) = self.forget_piece(node, stores, run, from, part, stamp);
+                        if let Some(mut stores) = stores {
                             stores.pages.sew(&self.directory, to, part);
-                            stores.pages.end_purge(&self.directory, run, false, stamp);
+                            if left {
+                                stores.pages.end_purge(&self.directory, run, false, stamp);
+                            }
                         }
-                        return moved;
+                        return moved + part;
                     }
                 }
             }
@@ -154,6 +156,7 @@ impl<O: Os> Allocator<O> {
         run: *mut Span,
         from: usize,
         slices: usize,
+        stamp: u32,
     ) -> (bool, Option<Locked<'a, O>>) {
         let mut locked = Some(stores);
         // What lies behind the piece becomes a run of its own.
@@ -171,9 +174,8 @@ impl<O: Os> Allocator<O> {
         }
         self.unreserve(slices);
         let Some(mut stores) = locked else { return (false, None) };
-        let now = self.os.now_ms() as u32;
         // SAFETY: the caller's run, under the lock.
-        let left = unsafe { stores.pages.cut(&self.directory, run, from, slices, now) };
+        let left = unsafe { stores.pages.cut(&self.directory, run, from, slices, stamp) };
         (left, Some(stores))
     }
 }

@@ -49,6 +49,7 @@ impl<O: Os> Allocator<O> {
         out.os_calls = self.counters.os_calls.load(Ordering::Relaxed);
         out.purged = self.counters.purged.load(Ordering::Relaxed);
         out.purges = self.counters.purges.load(Ordering::Relaxed);
+        out.recycled = self.counters.recycled.load(Ordering::Relaxed);
         for (class, stats) in out.classes.iter_mut().enumerate() {
             stats.block_size = size_of_class(class);
         }

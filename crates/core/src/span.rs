@@ -18,6 +18,7 @@
 //! | full | the span's own | 1 | the first free block: it becomes available |
 //! | available | the span's own | blocks in use | the span is empty |
 
+use crate::addr::{addr, ptr};
 use crate::class;
 use crate::remote::RemoteList;
 use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -126,7 +127,8 @@ pub struct Span {
     /// Blocks freed by other threads.
     pub remote: RemoteList,
     pending: *mut Span,
-    /// Usable bytes of a large block.
+    /// Usable bytes of a large block. Of a small span, the address of the last block in `remote`, for who holds the
+    /// span's token.
     pub size: usize,
     /// Next younger dirty run.
     pub younger: *mut Span,
@@ -243,6 +245,25 @@ impl Span {
     pub unsafe fn set_pending(span: *mut Span, next: *mut Span) {
         // SAFETY: as above.
         unsafe { (*span).pending = next };
+    }
+
+    /// Last block of a small span's remote list, as its first push left it: later ones go before that.
+    ///
+    /// # Safety
+    /// The caller holds the span's token, and does not take the list before.
+    pub unsafe fn remote_tail(span: *mut Span) -> *mut Block {
+        // SAFETY: as for the pending link. Written before the token was delivered, and not before the list is taken
+        // again.
+        ptr(unsafe { (*span).size })
+    }
+
+    /// Notes the last block of a small span's remote list.
+    ///
+    /// # Safety
+    /// The caller's push made the span's token, which it still holds; the span is not retired.
+    pub unsafe fn set_remote_tail(span: *mut Span, tail: *mut Block) {
+        // SAFETY: as above.
+        unsafe { (*span).size = addr(tail) };
     }
 
     /// True when `address`, in a small span, is the start of a block that was ever handed out.

@@ -80,6 +80,8 @@ pub struct Snapshot {
     pub purged: u64,
     /// Calls that gave memory back.
     pub purges: u64,
+    /// Moved since start from free spans to large blocks that needed pages, instead of being given back.
+    pub recycled: u64,
     /// System calls for memory since start (map, unmap, purge, remap).
     pub os_calls: u64,
     /// Mapped with transparent huge pages asked for, part of `mapped`.
@@ -128,6 +130,7 @@ impl Snapshot {
         peak_dirty: 0,
         purged: 0,
         purges: 0,
+        recycled: 0,
         os_calls: 0,
         huge: 0,
         reserved: 0,

@@ -4,7 +4,9 @@
 mod common;
 
 use common::Owned;
-use std::collections::BTreeMap;
+use common::pattern;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use stratalloc_core::class::SLICE;
 use stratalloc_core::frames::{DENSE, FRAME};
 use stratalloc_core::heap::Heap;
@@ -19,6 +21,12 @@ const HUGE: usize = FRAME * SLICE;
 const GIB: usize = 1 << 30;
 /// A large block that fills its slices and of which some fill a frame.
 const BLOCK: usize = 64 << 10;
+/// A small block of which some fill a frame.
+const SMALL: usize = 32 << 10;
+/// What is mapped before `auto` offers frames.
+const AUTO_FROM: usize = 16 * MIB;
+/// Longer than the first touch of a frame may take.
+const SLOW: u64 = 1_000_000;
 /// Blocks in a frame.
 const BLOCKS: usize = HUGE / BLOCK;
 /// Blocks of a dense frame that may be free.
@@ -28,6 +36,8 @@ struct Rig {
     mock: Mock,
     allocator: Owned,
     heap: *mut Heap,
+    /// Number of the frame that was opened last.
+    opened: Cell<usize>,
 }
 
 /// A system with transparent huge pages and so many reserved ones.
@@ -58,7 +68,7 @@ impl Rig {
         allocator.config.apply(&options);
         let heap = allocator.adopt();
         assert!(!heap.is_null());
-        Self { mock, allocator, heap }
+        Self { mock, allocator, heap, opened: Cell::new(0) }
     }
 
     fn try_alloc(&self, size: usize) -> *mut u8 {
@@ -79,6 +89,29 @@ impl Rig {
 
     fn figures(&self) -> Snapshot {
         self.allocator.figures(self.heap)
+    }
+
+    /// Blocks of [`SMALL`] until a frame is opened. They; the frame; in how many frames they lie beside it and the
+    /// one opened before.
+    fn until_opened(&self, most: usize) -> (Vec<*mut u8>, Option<usize>, usize) {
+        let (mut blocks, mut frames) = (Vec::new(), BTreeSet::new());
+        while blocks.len() < most {
+            let block = self.alloc(SMALL);
+            blocks.push(block);
+            let advised = self.mock.take_advised();
+            if let [(start, len, advice)] = advised[..] {
+                assert!(
+                    start.is_multiple_of(HUGE) && (len, advice) == (HUGE, Advice::Huge),
+                    "{start:#x}+{len:#x}"
+                );
+                frames.remove(&(start / HUGE));
+                frames.remove(&self.opened.replace(start / HUGE));
+                return (blocks, Some(start), frames.len());
+            }
+            assert!(advised.is_empty(), "one at a time: {advised:x?}");
+            frames.insert(block.addr() / HUGE);
+        }
+        (blocks, None, frames.len())
     }
 
     /// Blocks of [`BLOCK`] in frames that lie in transparent pages: by frame, in address order.
@@ -109,7 +142,7 @@ impl Rig {
 
 #[test]
 fn without_the_option_nothing_is_asked_and_nothing_advised() {
-    let rig = Rig::new(system(100, 2), Options::DEFAULT);
+    let rig = Rig::new(system(100, 2), Options::DEFAULT.with_huge_pages(HugePages::Off));
     for size in [100, MIB, 5 * MIB, 300 * MIB] {
         rig.free(rig.alloc(size));
     }
@@ -427,4 +460,213 @@ fn the_limit_counts_whole_frames_and_leaves_room_for_less() {
     }
     assert_eq!(rig.figures().mapped, 9 * MIB);
     assert_eq!(rig.figures().active, 9 * MIB);
+}
+
+#[test]
+fn auto_opens_frames_one_at_a_time_for_small_blocks_beyond_16_mib() {
+    let rig = Rig::new(system(100, 2), patient(HugePages::Auto));
+    let mut blocks = Vec::new();
+    while rig.figures().mapped + MIB < AUTO_FROM {
+        assert_eq!((rig.mock.count(Call::HugeSystem), rig.mock.count(Call::Advise)), (0, 0));
+        blocks.extend((0..MIB / SMALL).map(|_| rig.alloc(SMALL)));
+    }
+    let mut opened = BTreeSet::new();
+    for frames in 1..=20 {
+        let (more, frame, left) = rig.until_opened(16 * HUGE / SMALL);
+        blocks.extend(more);
+        assert!(opened.insert(frame.expect("a frame is opened")));
+        // The first one comes when what was there before is full.
+        assert!(frames == 1 || left == 0, "{left} frames stay in ordinary pages");
+        assert_eq!(rig.figures().huge, frames * HUGE);
+    }
+    assert_eq!((rig.mock.count(Call::HugeSystem), rig.mock.count(Call::MapReserved)), (1, 0));
+    assert_eq!(rig.figures().huge_fallback, 0);
+    // What is resident of the last one is dirty until it is used.
+    let figures = rig.figures();
+    assert!(figures.dirty > 0 && figures.dirty < HUGE, "{figures:?}");
+    blocks.into_iter().for_each(|block| rig.free(block));
+    // SAFETY: our heap.
+    unsafe { rig.allocator.trim_all(rig.heap, 0) };
+    let figures = rig.figures();
+    assert_eq!((figures.active, figures.dirty, figures.held), (0, 0, 0));
+    assert_eq!(figures.mapped, figures.clean);
+}
+
+#[test]
+fn auto_opens_no_frame_for_large_blocks() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Auto));
+    let blocks: Vec<_> =
+        [300 << 10, 20 * MIB, MIB, 2 * MIB, 300 << 10, 7 * MIB, 64 * MIB].map(|size| rig.alloc(size)).into();
+    assert_eq!((rig.mock.count(Call::HugeSystem), rig.mock.count(Call::Advise), rig.figures().huge), (1, 0, 0));
+    // Nor later for small ones in what was theirs.
+    blocks.iter().for_each(|&block| rig.free(block));
+    for _ in 0..HUGE / SMALL {
+        let small = rig.alloc(SMALL);
+        assert!(blocks.iter().any(|block| block.addr() / HUGE <= small.addr() / HUGE));
+    }
+    assert_eq!((rig.mock.count(Call::Advise), rig.figures().huge), (0, 0));
+}
+
+#[test]
+fn auto_advises_nothing_and_misses_nothing_where_the_system_decides() {
+    let systems = [
+        HugeSystem::default(),
+        HugeSystem { transparent: Transparent::Always, ..system(0, 0) },
+        HugeSystem { transparent: Transparent::Never, ..system(0, 0) },
+        HugeSystem { forbidden: true, ..system(0, 0) },
+        HugeSystem { bytes: 512 * MIB, ..system(0, 0) },
+    ];
+    for system in systems {
+        let rig = Rig::new(system, patient(HugePages::Auto));
+        let blocks: Vec<_> = (0..2 * AUTO_FROM / SMALL).map(|_| rig.alloc(SMALL)).collect();
+        let figures = rig.figures();
+        assert_eq!((figures.huge, figures.huge_fallback), (0, 0), "{system:?}");
+        assert_eq!((rig.mock.count(Call::HugeSystem), rig.mock.count(Call::Advise)), (1, 0), "{system:?}");
+        blocks.into_iter().for_each(|block| rig.free(block));
+    }
+}
+
+#[test]
+fn after_a_slow_frame_the_next_ones_stay_in_ordinary_pages() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Auto));
+    let mut opened = 0;
+    let mut next = |rig: &Rig, ns: u64| {
+        rig.mock.touch_takes(ns);
+        let (_, frame, left) = rig.until_opened(400 * HUGE / SMALL);
+        assert!(frame.is_some(), "none in {left} frames");
+        opened += HUGE;
+        assert_eq!(rig.figures().huge, opened);
+        left
+    };
+    next(&rig, SLOW);
+    assert_eq!(next(&rig, SLOW), 64);
+    assert_eq!(next(&rig, 0), 128, "twice as many after the second");
+    // A fast one halves it.
+    assert_eq!(next(&rig, SLOW), 0);
+    assert_eq!(next(&rig, 0), 128);
+    for _ in 0..10 {
+        assert_eq!(next(&rig, 0), 0, "as long as they are fast");
+    }
+    next(&rig, SLOW);
+    assert_eq!(next(&rig, 0), 64);
+    assert_eq!(rig.figures().huge_fallback, 0);
+}
+
+#[test]
+fn after_refused_advice_auto_opens_no_frame() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Auto));
+    rig.mock.fail_nth(Call::Advise, 1);
+    let (blocks, frame, _) = rig.until_opened(6 * AUTO_FROM / SMALL);
+    assert_eq!((frame, rig.mock.count(Call::Advise)), (None, 1));
+    assert_eq!((rig.figures().huge, rig.figures().huge_fallback), (0, 0));
+    for (id, &block) in blocks.iter().enumerate() {
+        // SAFETY: ours.
+        unsafe { pattern::fill(block, SMALL, id as u64) };
+    }
+    for (id, &block) in blocks.iter().enumerate() {
+        // SAFETY: ours.
+        unsafe { pattern::check(block, SMALL, id as u64) };
+        rig.free(block);
+    }
+    // SAFETY: our heap.
+    unsafe { rig.allocator.trim_all(rig.heap, 0) };
+    let figures = rig.figures();
+    assert_eq!((figures.active, figures.dirty, figures.huge), (0, 0, 0));
+}
+
+/// Pages are never moved into or out of an opened frame.
+#[test]
+fn recycling_leaves_opened_frames_whole() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Auto));
+    let (mut small, mut frames) = (Vec::new(), BTreeSet::new());
+    for _ in 0..8 {
+        let (blocks, frame, _) = rig.until_opened(16 * HUGE / SMALL);
+        small.extend(blocks);
+        frames.insert(frame.expect("a frame is opened") / HUGE);
+    }
+    let larges: Vec<_> = (0..16).map(|_| rig.alloc(MIB)).collect();
+    // What is dirty then is in frames, and in ordinary pages.
+    small.into_iter().for_each(|block| rig.free(block));
+    larges.iter().step_by(2).for_each(|&block| rig.free(block));
+    // SAFETY: our heap.
+    unsafe { rig.allocator.settle(rig.heap, false) };
+    let blocks: Vec<_> = (0..8).map(|i| rig.alloc(3 * MIB + i * MIB)).collect();
+    let moved = rig.mock.take_moved();
+    assert!(!moved.is_empty());
+    for (from, to, len) in moved {
+        for start in [from, to] {
+            let touched = start / HUGE..=(start + len - 1) / HUGE;
+            assert!(touched.clone().all(|frame| !frames.contains(&frame)), "{start:#x}+{len:#x}");
+        }
+    }
+    blocks.into_iter().chain(larges.into_iter().skip(1).step_by(2)).for_each(|block| rig.free(block));
+    rig.allocator.trim(0);
+    assert_eq!((rig.figures().active, rig.figures().dirty), (0, 0));
+}
+
+#[test]
+fn auto_opens_no_frame_for_the_shortest_large_blocks() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Auto));
+    (0..2 * AUTO_FROM / BLOCK).for_each(|_| _ = rig.alloc(BLOCK));
+    assert_eq!((rig.mock.count(Call::Advise), rig.figures().huge), (0, 0));
+}
+
+#[test]
+fn no_pages_are_moved_into_a_frame_that_is_just_opened() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Auto));
+    let donors = [(); 2].map(|()| (rig.alloc(MIB), rig.alloc(SMALL + 1)).0);
+    rig.until_opened(16 * HUGE / SMALL);
+    // What is left of the frame is less than a donor has.
+    while rig.figures().dirty >= MIB / 2 {
+        rig.alloc(SMALL);
+    }
+    donors.into_iter().for_each(|block| rig.free(block));
+    // SAFETY: our heap.
+    let block = unsafe { rig.allocator.alloc(rig.heap, 256 << 10, HUGE) };
+    assert!(!block.is_null());
+    let frames = rig.mock.take_advised();
+    for (_, to, len) in rig.mock.take_moved() {
+        assert!(
+            frames.iter().all(|&(start, whole, _)| to + len <= start || start + whole <= to),
+            "{to:#x}+{len:#x}"
+        );
+    }
+}
+
+#[test]
+fn the_rest_of_an_opened_frame_keeps_no_pages_from_being_moved() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Auto));
+    let donors = [(); 2].map(|()| (rig.alloc(MIB), rig.alloc(SMALL + 1)).0);
+    rig.until_opened(16 * HUGE / SMALL);
+    assert!(rig.figures().dirty > MIB, "more than a donor has");
+    donors.into_iter().for_each(|block| rig.free(block));
+    rig.alloc(4 * MIB);
+    assert_eq!(rig.mock.take_moved().iter().map(|&(.., len)| len).sum::<usize>(), 2 * MIB);
+}
+
+/// The frame that a block grew into was opened later, by a touch for another span: it wrote into the block.
+#[test]
+fn a_large_block_that_grows_into_an_offered_frame_keeps_what_is_in_it() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Auto));
+    rig.until_opened(16 * HUGE / SMALL);
+    // Blocks in address order, up to the end of a frame.
+    let mut blocks = vec![rig.alloc(BLOCK)];
+    let last = loop {
+        let block = rig.alloc(BLOCK);
+        let follows = blocks.last().is_some_and(|before| before.addr() + BLOCK == block.addr());
+        if follows && (block.addr() + BLOCK).is_multiple_of(HUGE) {
+            break block;
+        }
+        blocks.push(block);
+        assert!(blocks.len() < 20 * BLOCKS);
+    };
+    rig.mock.take_advised();
+    // SAFETY: our blocks.
+    unsafe {
+        assert_eq!(rig.allocator.realloc(rig.heap, last, 2 * BLOCK, 16), last);
+        last.write_bytes(0xAA, 2 * BLOCK);
+        rig.free(blocks.pop().unwrap());
+        rig.alloc(BLOCK);
+        assert!((0..2 * BLOCK).all(|at| last.add(at).read() == 0xAA));
+    }
 }

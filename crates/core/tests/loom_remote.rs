@@ -2,8 +2,8 @@
 //!
 //! What a program does with a block before it frees it, the life of the descriptor, and the span's
 //! memory are cells whose accesses loom checks for races. Asserted: each block comes to exactly one
-//! taker, or all of them to the one who retires the list; there is one token as long as there is
-//! something to take; the descriptor is released once, after everybody's last look at it.
+//! taker, or all of them to the one who retires the list; the last one is that which the token's maker noted; there
+//! is one token as long as there is something to take; the descriptor is released once, after everybody's last look at it.
 //!
 //! Seen to fail with: `Relaxed` for the `AcqRel` in `push` (races on the blocks), `Release` for it (the
 //! one who retires races with earlier pushers), `Release` or `Acquire` alone for the `AcqRel` in `take` (the
@@ -31,7 +31,7 @@ struct Span {
     memory: [Memory; BLOCKS],
     /// What the program wrote in each block.
     contents: [UnsafeCell<usize>; BLOCKS],
-    /// What only the token's holder touches: the pending link.
+    /// What only the token's holder touches: the pending link, and which block is the last of the list.
     token: UnsafeCell<usize>,
     /// False once the descriptor is released.
     descriptor: UnsafeCell<bool>,
@@ -75,16 +75,22 @@ impl Span {
         self.contents[index].with_mut(|contents| unsafe { *contents += 1 });
     }
 
-    fn touch_link(&self) {
+    /// Notes the list's last block.
+    fn note_tail(&self, index: usize) {
         // SAFETY: loom checks that nobody else is at it.
-        self.token.with_mut(|link| unsafe { *link += 1 });
+        self.token.with_mut(|tail| unsafe { *tail = index });
+    }
+
+    fn tail(&self) -> usize {
+        // SAFETY: loom checks that nobody else is at it.
+        self.token.with(|tail| unsafe { *tail })
     }
 
     /// Frees a chain, as `Allocator::send` does; true: we hold the token.
     fn free(&self, chain: &[usize]) -> bool {
         let token = self.push(chain);
         if token {
-            self.touch_link();
+            self.note_tail(chain[chain.len() - 1]);
         }
         token
     }
@@ -118,7 +124,7 @@ impl Span {
     fn take(&self) -> usize {
         // SAFETY: loom checks it.
         self.descriptor.with(|alive| assert!(unsafe { *alive }, "the token outlived the descriptor"));
-        self.touch_link();
+        let tail = self.tail();
         match self.list.take() {
             Taken::Chain(mut block, count) => {
                 for left in (0..count).rev() {
@@ -127,7 +133,8 @@ impl Span {
                     self.home[index].fetch_add(1, Relaxed);
                     // SAFETY: ours now.
                     block = unsafe { (*block).next };
-                    assert!(left == 0 || !block.is_null());
+                    assert_eq!(left == 0, block.is_null());
+                    assert_eq!(left == 0, index == tail, "the last block is another one than its pusher noted");
                 }
                 count
             }

@@ -69,8 +69,8 @@ fn options() -> impl Strategy<Value = Options> {
 }
 
 fn huge_pages() -> impl Strategy<Value = HugePages> {
-    use HugePages::{Always, Hugetlb, Hugetlb1g, Madvise, Never, Off};
-    prop_oneof![Just(Off), Just(Never), Just(Madvise), Just(Always), Just(Hugetlb), Just(Hugetlb1g)]
+    use HugePages::{Always, Auto, Hugetlb, Hugetlb1g, Madvise, Never, Off};
+    prop_oneof![Just(Off), Just(Auto), Just(Never), Just(Madvise), Just(Always), Just(Hugetlb), Just(Hugetlb1g)]
 }
 
 fn page() -> impl Strategy<Value = usize> {

@@ -8,7 +8,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ops::Deref;
 use stratalloc_core::class::SLICE;
 use stratalloc_core::directory::{Bit, Directory, WINDOW_BYTES, Window};
-use stratalloc_core::page_heap::{PageHeap, Take};
+use stratalloc_core::page_heap::{Gaps, PIECE, PageHeap, Purpose, Take};
 use stratalloc_core::span::{Kind, Span};
 
 /// In the middle of a window.
@@ -81,7 +81,7 @@ impl Rig {
 
     /// Takes slices as `alloc_span` does; the slice index in the first region, and whether it is zero.
     fn take(&mut self, slices: usize, align: usize) -> Option<(*mut Span, usize, bool)> {
-        match self.pages.take(&self.directory, slices, align) {
+        match self.pages.take(&self.directory, slices, align, Purpose::Small) {
             Take::Run(span, zero) => {
                 // SAFETY: ours until `put`.
                 unsafe {
@@ -213,13 +213,13 @@ fn a_block_grows_into_the_free_run_behind_it_only() {
     let starts = [4, 4, 4].map(|slices| rig.at(slices));
     rig.put(starts[1], 4, 0);
     let behind = BASE + 4 * SLICE;
-    assert!(!rig.pages.take_at(&rig.directory, behind, 5), "too short");
-    assert!(!rig.pages.take_at(&rig.directory, behind + SLICE, 1), "inside a run");
-    assert!(!rig.pages.take_at(&rig.directory, BASE + 8 * SLICE, 1), "in use");
-    assert!(!rig.pages.take_at(&rig.directory, BASE + 20 * SLICE, 1), "not ours");
-    assert!(rig.pages.take_at(&rig.directory, behind, 3));
+    assert!(!rig.pages.take_at(&rig.directory, behind, 5, None), "too short");
+    assert!(!rig.pages.take_at(&rig.directory, behind + SLICE, 1, None), "inside a run");
+    assert!(!rig.pages.take_at(&rig.directory, BASE + 8 * SLICE, 1, None), "in use");
+    assert!(!rig.pages.take_at(&rig.directory, BASE + 20 * SLICE, 1, None), "not ours");
+    assert!(rig.pages.take_at(&rig.directory, behind, 3, None));
     assert_eq!((rig.run(7), rig.pages.figures.active, rig.pages.figures.dirty), (Some((1, 1)), 11, 1));
-    assert!(rig.pages.take_at(&rig.directory, behind + 3 * SLICE, 1));
+    assert!(rig.pages.take_at(&rig.directory, behind + 3 * SLICE, 1, None));
     assert_eq!(rig.pages.figures.active, 12);
 }
 
@@ -364,12 +364,12 @@ fn metadata_is_asked_for_before_it_runs_out() {
     let directory = Zeroed::<Directory>::new(size_of::<Directory>());
     let mut pages = PageHeap::new();
     assert!(pages.needs_meta());
-    assert!(matches!(pages.take(&directory, 1, 1), Take::NeedMeta));
+    assert!(matches!(pages.take(&directory, 1, 1, Purpose::Small), Take::NeedMeta));
     assert!(pages.meta(16, 16).is_null() && pages.descriptor().is_null());
     // SAFETY: ours, aligned, kept to the end.
     unsafe { pages.add_meta(meta.0.expose_provenance(), 8192) };
     assert!(!pages.needs_meta());
-    assert!(matches!(pages.take(&directory, 1, 1), Take::NeedRegion));
+    assert!(matches!(pages.take(&directory, 1, 1, Purpose::Small), Take::NeedRegion));
     // A page that must be aligned leaves a gap, which becomes descriptors.
     let first = pages.descriptor();
     assert_eq!(first.addr(), meta.0.addr());
@@ -384,6 +384,142 @@ fn metadata_is_asked_for_before_it_runs_out() {
     }
     assert!((26..=32).contains(&descriptors), "{descriptors} descriptors in a page");
     assert_eq!(pages.figures.metadata, 8192);
+}
+
+/// A rig whose first slices are one free run, in stretches that are dirty and clean in turn; and which has `more` dirty
+/// slices elsewhere.
+fn striped(stretches: &[(usize, bool)], more: usize) -> Rig {
+    let length: usize = stretches.iter().map(|stretch| stretch.0).sum();
+    let mut rig = Rig::new(length + more + 2);
+    let parts: Vec<_> = stretches.iter().map(|&(slices, dirty)| (rig.at(slices), slices, dirty)).collect();
+    rig.at(1);
+    if more > 0 {
+        let elsewhere = rig.at(more);
+        rig.at(1);
+        rig.put(elsewhere, more, 0);
+    }
+    for (start, slices, dirty) in parts {
+        rig.put(start, if dirty { slices } else { 0 }, 0);
+    }
+    rig
+}
+
+/// Takes the first `slices` slices and says which of them are noted as clean, as (slice, slices).
+fn noted(rig: &mut Rig, slices: usize, gaps: &mut Gaps) -> Vec<(usize, usize)> {
+    let taken = rig.pages.take(&rig.directory, slices, 1, Purpose::Large(Some(gaps)));
+    // SAFETY: ours.
+    assert!(matches!(taken, Take::Run(span, _) if unsafe { (*span).start } == BASE));
+    gaps.iter().map(|(at, slices)| ((at - BASE) / SLICE, slices)).collect()
+}
+
+#[test]
+fn clean_stretches_of_a_request_are_noted_lowest_first_but_not_the_short_ones() {
+    let stripes = [(PIECE, false), (1, true), (PIECE - 1, false), (PIECE, true), (PIECE + 3, false), (1, true)];
+    let mut rig = striped(&stripes, PIECE);
+    let length = stripes.iter().map(|stretch| stretch.0).sum();
+    let mut gaps = Gaps::new();
+    assert_eq!(noted(&mut rig, length, &mut gaps), [(0, PIECE), (3 * PIECE, PIECE + 3)]);
+    let left = |gaps: &Gaps| gaps.iter().map(|(at, slices)| ((at - BASE) / SLICE, slices)).collect::<Vec<_>>();
+    gaps.cut_below(BASE + SLICE);
+    assert_eq!(left(&gaps), [(3 * PIECE, PIECE + 3)], "what is left of the first is too short");
+    gaps.cut_below(BASE + (3 * PIECE + 3) * SLICE);
+    assert_eq!(left(&gaps), [(3 * PIECE + 3, PIECE)]);
+    gaps.cut_below(BASE + 10 * PIECE * SLICE);
+    assert_eq!(left(&gaps), []);
+}
+
+#[test]
+fn eight_clean_stretches_are_noted_at_most() {
+    let stripes: Vec<_> = (0..24).map(|i| if i % 2 == 0 { (1, true) } else { (PIECE, false) }).collect();
+    let mut rig = striped(&stripes, PIECE);
+    let expected: Vec<_> = (0..8).map(|i| (1 + i * (PIECE + 1), PIECE)).collect();
+    assert_eq!(noted(&mut rig, 12 * (PIECE + 1), &mut Gaps::new()), expected);
+}
+
+#[test]
+fn nothing_is_noted_where_nothing_else_is_dirty() {
+    for (more, expected) in [(0, vec![]), (PIECE - 1, vec![]), (PIECE, vec![(2, PIECE)])] {
+        let mut rig = striped(&[(2, true), (PIECE, false)], more);
+        assert_eq!(noted(&mut rig, 2 + PIECE, &mut Gaps::new()), expected, "{more} slices are dirty elsewhere");
+    }
+    // What is clean is too little.
+    let mut rig = striped(&[(8, true), (PIECE - 1, false)], PIECE);
+    assert_eq!(noted(&mut rig, 7 + PIECE, &mut Gaps::new()), []);
+}
+
+#[test]
+fn pages_are_moved_from_the_run_with_most_of_them() {
+    let mut rig = Rig::new(20 * PIECE);
+    let lengths = [PIECE - 1, 1, 4 * PIECE, 1, 8 * PIECE, 1, 6 * PIECE, 1];
+    let starts = lengths.map(|slices| rig.at(slices));
+    for (now, i) in [0, 2, 4, 6].into_iter().enumerate() {
+        rig.put(starts[i], lengths[i], now as u32);
+    }
+    for (wanted, i) in [(4 * PIECE, 2), (5 * PIECE, 4), (100 * PIECE, 4)] {
+        let run = rig.pages.begin_recycling(&rig.directory, wanted);
+        // SAFETY: the run is ours until `end_purge`.
+        unsafe {
+            assert_eq!((*run).start, BASE + starts[i] * SLICE, "{wanted} slices wanted");
+            let stamp = (*run).stamp;
+            rig.pages.end_purge(&rig.directory, run, false, stamp);
+        }
+    }
+    for i in [2, 4, 6] {
+        assert_eq!(rig.at(lengths[i]), starts[i]);
+    }
+    assert_eq!(rig.pages.figures.dirty, PIECE - 1);
+    assert!(rig.pages.begin_recycling(&rig.directory, PIECE).is_null(), "less than a piece");
+}
+
+#[test]
+fn pieces_cross_no_seam() {
+    const P: usize = PIECE;
+    let mut rig = Rig::new(20 * P);
+    rig.at(10 * P);
+    rig.at(1);
+    rig.put(0, 10 * P, 0);
+    let piece = |rig: &Rig, end: usize, wanted: usize| {
+        // SAFETY: the run's slices; one thread.
+        let found = unsafe { rig.pages.last_piece(&rig.directory, BASE, BASE + end * SLICE, wanted) };
+        found.map(|(at, slices)| ((at - BASE) / SLICE, slices))
+    };
+    let sew = |rig: &mut Rig, index: usize, slices: usize| {
+        // SAFETY: ours; one thread.
+        unsafe { rig.pages.sew(&rig.directory, BASE + index * SLICE, slices) };
+        rig.pages.figures.seams
+    };
+    assert_eq!(
+        (piece(&rig, 10 * P, 4 * P), piece(&rig, 10 * P, 99 * P)),
+        (Some((6 * P, 4 * P)), Some((0, 10 * P)))
+    );
+    assert_eq!(sew(&mut rig, 2 * P, 3 * P), 2);
+    assert_eq!(sew(&mut rig, 2 * P, 3 * P), 2, "they are there");
+    assert_eq!(piece(&rig, 10 * P, 99 * P), Some((5 * P, 5 * P)));
+    assert_eq!(piece(&rig, 10 * P, 4 * P), Some((6 * P, 4 * P)));
+    assert_eq!(
+        (piece(&rig, 5 * P, 99 * P), piece(&rig, 5 * P, 2 * P)),
+        (Some((2 * P, 3 * P)), Some((3 * P, 2 * P)))
+    );
+    assert_eq!((piece(&rig, 2 * P, 99 * P), piece(&rig, P - 1, 99 * P)), (Some((0, 2 * P)), None));
+    // Moved over seams: they are gone.
+    assert_eq!(sew(&mut rig, P, 6 * P), 2);
+    assert_eq!(piece(&rig, 10 * P, 99 * P), Some((7 * P, 3 * P)));
+    assert_eq!(piece(&rig, 7 * P, 99 * P), Some((P, 6 * P)));
+    // What is too short is passed over.
+    assert_eq!(sew(&mut rig, 9 * P + 1, P - 1), 4);
+    assert_eq!(piece(&rig, 10 * P, 99 * P), Some((7 * P, 2 * P + 1)));
+    // Where our slices end is no seam of ours.
+    assert_eq!(sew(&mut rig, 19 * P, P), 5);
+    // What is unmapped has none.
+    // SAFETY: the runs are ours until `end_purge`, and "unmapped" in between.
+    unsafe {
+        for _ in 0..2 {
+            let run = rig.pages.begin_release(&rig.directory, 1);
+            rig.pages.end_purge(&rig.directory, run, true, 0);
+        }
+        assert_eq!((rig.pages.figures.mapped, rig.pages.figures.seams), (1, 1), "the slice in use");
+        assert!(rig.directory.has(Bit::Seam, BASE + 10 * P * SLICE));
+    }
 }
 
 /// What the page heap should know of each slice.

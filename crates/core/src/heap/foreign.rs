@@ -49,11 +49,17 @@ impl<O: Os> Allocator<O> {
             }
             // What is needed of the descriptor after the push, which may be its last moment.
             let (node, start, slices) = ((*span).node, (*span).start, (*span).slices as usize);
-            let mut capacity = if (*span).kind == Kind::Small { (*span).capacity as usize } else { usize::MAX };
+            let small = (*span).kind == Kind::Small;
+            let mut capacity = if small { (*span).capacity as usize } else { usize::MAX };
             let mut spare: *mut Span = null_mut();
             let token = loop {
                 match (*span).remote.push(head, tail, count as usize, capacity, !spare.is_null()) {
-                    Pushed::Listed(token) => break token,
+                    Pushed::Listed(token) => {
+                        if token && small {
+                            Span::set_remote_tail(span, tail);
+                        }
+                        break token;
+                    }
                     Pushed::Retired(token) => {
                         self.free_range(node as usize, start, slices, spare);
                         spare = null_mut();
@@ -148,9 +154,10 @@ impl<O: Os> Allocator<O> {
             if (*span).owner() != OWNER_ORPHAN {
                 return true;
             }
+            let tail = Span::remote_tail(span);
             match (*span).remote.take() {
                 Taken::Chain(head, count) => {
-                    let empty = node.pool.give_back(span, head, chain_tail(head, count), count as u32);
+                    let empty = node.pool.give_back(span, head, tail, count as u32);
                     drop(node);
                     if empty {
                         self.free_span(span);
@@ -208,6 +215,8 @@ impl<O: Os> Allocator<O> {
     unsafe fn collect(&self, heap: *mut Heap, span: *mut Span) {
         // SAFETY: the caller has the heap's tenure and the token.
         unsafe {
+            // Read before the list is taken: then the next token's maker may write it.
+            let tail = Span::remote_tail(span);
             match (*span).remote.take() {
                 Taken::Chain(head, count) if (*span).kind == Kind::Large => {
                     debug_assert!(!head.is_null() && count == 1);
@@ -217,8 +226,6 @@ impl<O: Os> Allocator<O> {
                 // A chain with a block that was freed twice is left alone for ever.
                 Taken::Chain(head, count) if !self.check_chain(heap, span, head, count) => {}
                 Taken::Chain(head, count) => {
-                    // Mostly the list is empty, and nobody needs to know the chain's end.
-                    let tail = if (*(*span).list).is_null() { null_mut() } else { chain_tail(head, count) };
                     self.free_chain(heap, span, head, tail, count as u32);
                 }
                 Taken::Retired => {
@@ -229,16 +236,13 @@ impl<O: Os> Allocator<O> {
         }
     }
 
-    /// Frees a chain of blocks of a span that the heap owns. `tail`: its last block, or null where the
-    /// span's list is empty.
+    /// Frees a chain of blocks of a span that the heap owns.
     unsafe fn free_chain(&self, heap: *mut Heap, span: *mut Span, head: *mut Block, tail: *mut Block, count: u32) {
         // SAFETY: the caller's heap, span and blocks.
         unsafe {
             let list = (*span).list;
-            if !tail.is_null() {
-                Block::link(tail, *list);
-            }
-            debug_assert!(!tail.is_null() || (*list).is_null());
+            debug_assert!(chain_length(head, count) == count);
+            Block::link(tail, *list);
             *list = head;
             match (*span).place {
                 Place::Current => self.rearm(heap, span),
@@ -247,7 +251,6 @@ impl<O: Os> Allocator<O> {
                     self.file(heap, span, (*span).capacity - count);
                 }
                 _ => {
-                    debug_assert!(chain_length(head, count) == count);
                     (*span).countdown -= count;
                     if (*span).countdown == 0 {
                         self.unfile(heap, span);
@@ -257,17 +260,4 @@ impl<O: Os> Allocator<O> {
             }
         }
     }
-}
-
-/// Last block of a chain of `count` blocks, at least one.
-///
-/// # Safety
-/// The chain's blocks are free memory of the caller's.
-unsafe fn chain_tail(head: *mut Block, count: usize) -> *mut Block {
-    let mut tail = head;
-    for _ in 1..count {
-        // SAFETY: the caller's blocks.
-        tail = unsafe { (*tail).next };
-    }
-    tail
 }

@@ -6,6 +6,7 @@ use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
 use crate::class::{CLASSES, SLICE, size_of_class, slices_of_class};
 use crate::os::Os;
+use crate::page_heap::Purpose;
 use crate::span::{Block, Kind, Place, Span};
 use crate::sync::atomic::Ordering;
 use core::ptr::null_mut;
@@ -152,7 +153,7 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let spans = (*heap).spans[class];
             let slices = slices_of_class(class, spans as usize);
-            let span = self.alloc_span((*heap).node as usize, slices, 1, None, |span, zero| {
+            let span = self.alloc_span((*heap).node as usize, slices, 1, Purpose::Small, |span, zero| {
                 (*span).kind = Kind::Small;
                 (*span).place = Place::None;
                 (*span).class = class as u8;

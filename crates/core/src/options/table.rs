@@ -6,7 +6,7 @@ use super::text::{self, Text};
 /// The words of `misuse`, in the order of [`Misuse`](super::Misuse)'s variants.
 const MISUSE: [&str; 3] = ["abort", "warn", "ignore"];
 /// The words of `huge_pages`, in the order of [`HugePages`](super::HugePages)'s variants.
-const HUGE_PAGES: [&str; 6] = ["off", "never", "madvise", "always", "hugetlb", "hugetlb1g"];
+const HUGE_PAGES: [&str; 7] = ["off", "never", "madvise", "always", "hugetlb", "hugetlb1g", "auto"];
 
 /// The words of `profile`, in the order of [`Profile`](super::Profile)'s variants.
 const PROFILES: [&str; 4] = ["balanced", "latency", "memory", "throughput"];
@@ -251,8 +251,8 @@ pub(super) const ROWS: [Spec; 14] = [
         Key::HugePages,
         "huge_pages",
         Kind::Choice(&HUGE_PAGES),
-        0,
-        "huge pages for blocks: as the system does, none, beyond the first 4 MiB, for all, or reserved ones",
+        6,
+        "huge pages for blocks: as the system does, none, beyond 4 MiB, for all, reserved ones, or where they pay",
     ),
 ];
 

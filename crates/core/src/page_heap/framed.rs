@@ -7,6 +7,11 @@ use crate::frames::{self, Backing, FRAME, Frame};
 use crate::span::Span;
 use core::ptr::null_mut;
 
+/// Frames that stay in ordinary pages after the first that came slowly.
+const PAUSE: usize = 64;
+/// And at most.
+const MAX_PAUSE: usize = 64 * PAUSE;
+
 impl PageHeap {
     /// As [`add_region`](Self::add_region), for one that is mapped in `backing` and starts and ends with its pages.
     ///
@@ -15,6 +20,7 @@ impl PageHeap {
     pub unsafe fn add_framed(&mut self, directory: &Directory, start: usize, slices: usize, backing: Backing) {
         match backing {
             Backing::Plain | Backing::Small => {}
+            Backing::Offered => self.offers = true,
             Backing::Transparent => self.figures.huge += slices,
             Backing::Reserved | Backing::Giant => self.figures.reserved += slices,
         }
@@ -24,6 +30,61 @@ impl PageHeap {
             frames::set_backing(directory, start, slices, backing);
             self.add_region(directory, start, slices);
         }
+    }
+
+    /// Of the frames that are offered and that slices lie in which are taken, opens the first, if they are for `small`
+    /// blocks and none of late was slow; the others stay in ordinary pages.
+    ///
+    /// # Safety
+    /// The slices are free; the caller has the lock.
+    pub(super) unsafe fn open_frames(&mut self, directory: &Directory, start: usize, slices: usize, small: bool) {
+        let end = start + slices * SLICE;
+        let mut frame = frames::floor(start);
+        while frame < end {
+            // SAFETY: a frame that is offered as a whole is ours, and in one free run: it was never in a span.
+            unsafe {
+                if directory.has(Bit::Offered, frame.max(start)) {
+                    let whole = directory.mark(Bit::Offered, frame, FRAME, false) == FRAME;
+                    if whole && small && self.opened == 0 && !self.figures.is_beyond() {
+                        if self.pause > 0 {
+                            self.pause -= 1;
+                        } else {
+                            directory.mark(Bit::Huge, frame, FRAME, true);
+                            self.figures.huge += FRAME;
+                            self.opened = frame;
+                        }
+                    }
+                }
+            }
+            frame += FRAME * SLICE;
+        }
+    }
+
+    /// The frame that the last [`take`](Self::take) opened; 0: none.
+    #[must_use]
+    pub fn take_opened(&mut self) -> usize {
+        core::mem::take(&mut self.opened)
+    }
+
+    /// Hears whether an opened frame came fast. After one that did not, frames are left in ordinary pages: 128 MiB of
+    /// them, after each further one twice as many, and half as many after one that did.
+    pub fn judge(&mut self, fast: bool) {
+        if fast {
+            self.patience /= 2;
+        } else {
+            self.patience = (self.patience * 2).clamp(PAUSE, MAX_PAUSE);
+            self.pause = self.patience;
+        }
+    }
+
+    /// Notes that an opened frame is none: the system refused it, which counts as slow.
+    ///
+    /// # Safety
+    /// It was just opened; the caller has the lock.
+    pub unsafe fn close_frame(&mut self, directory: &Directory, frame: usize) {
+        // SAFETY: the caller's frame.
+        unsafe { self.figures.huge -= directory.mark(Bit::Huge, frame, FRAME, false) };
+        self.judge(false);
     }
 
     /// True when some slices lie in frames.
@@ -152,6 +213,7 @@ impl PageHeap {
                     self.figures.split -= 1;
                 }
                 directory.mark(Bit::Used, at, part, false);
+                directory.mark(Bit::Offered, at, part, false);
                 let reserved = directory.mark(Bit::Reserved, at, part, false);
                 let huge = directory.mark(Bit::Huge, at, part, false);
                 self.figures.reserved -= reserved;

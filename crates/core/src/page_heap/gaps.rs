@@ -5,6 +5,8 @@ use crate::directory::{Bit, Directory};
 
 /// Slices of a stretch at least, 128 KiB: a system call is worth it then (docs/measurements.md, "Recycling").
 pub const PIECE: usize = (128 << 10) / SLICE;
+/// What slices have that are in huge pages, which are not moved.
+pub(super) const IN_FRAMES: [Bit; 2] = [Bit::Huge, Bit::Reserved];
 /// Stretches that are noted; what has more is in small pieces.
 const MOST: usize = 8;
 
@@ -45,33 +47,28 @@ impl Gaps {
         }
     }
 
-    /// Notes the clean stretches of `slices` slices at `start`, of which `dirty` are not.
+    /// Notes those of `slices` slices at `start` that are clean, and with `framed` in no frame.
     ///
     /// # Safety
     /// They are ours, and the caller has their node's lock.
-    pub(super) unsafe fn note(&mut self, directory: &Directory, start: usize, slices: usize, dirty: usize) {
+    pub(super) unsafe fn note(&mut self, directory: &Directory, start: usize, slices: usize, framed: bool) {
+        // SAFETY: the caller's slices.
+        let served = |at| unsafe {
+            directory.has(Bit::Dirty, at) || framed && IN_FRAMES.iter().any(|&bit| directory.has(bit, at))
+        };
         let end = start + slices * SLICE;
         self.count = 0;
-        let mut from = start;
-        // SAFETY: the caller's slices.
-        let is_dirty = |at| unsafe { directory.has(Bit::Dirty, at) };
-        let mut seen = 0;
-        while seen < dirty && self.count < MOST {
-            let mut at = from;
-            while at < end && !is_dirty(at) {
+        let mut at = start;
+        while at < end && self.count < MOST {
+            let from = at;
+            while at < end && !served(at) {
                 at += SLICE;
             }
             self.add(from, (at - from) / SLICE);
-            while at < end && is_dirty(at) {
+            while at < end && served(at) {
                 at += SLICE;
-                seen += 1;
-            }
-            from = at;
-            if at >= end {
-                return;
             }
         }
-        self.add(from, (end - from) / SLICE);
     }
 }
 

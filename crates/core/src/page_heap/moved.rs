@@ -1,5 +1,6 @@
 //! The part of the page heap that has to do with moved pages; see `crate::recycle`.
 
+use super::gaps::IN_FRAMES;
 use super::{Gaps, PIECE, PageHeap, SCAN};
 use crate::class::SLICE;
 use crate::directory::{Bit, Directory};
@@ -19,8 +20,8 @@ impl PageHeap {
         // SAFETY: a free run of ours, under the lock.
         unsafe {
             let dirty = if (*run).dirty == 0 { 0 } else { directory.count(Bit::Dirty, start, slices) };
-            if !self.framed && slices - dirty >= PIECE && self.figures.dirty - dirty >= PIECE {
-                gaps.note(directory, start, slices, dirty);
+            if slices - dirty >= PIECE && self.figures.dirty - dirty >= PIECE {
+                gaps.note(directory, start, slices, self.framed);
             }
         }
     }
@@ -34,8 +35,10 @@ impl PageHeap {
         // SAFETY: free runs of ours.
         unsafe {
             while !run.is_null() && seen < SCAN && most < wanted {
-                if (*run).dirty as usize > most {
-                    (best, most) = (run, (*run).dirty as usize);
+                // Of a run with frames, only what lies beside them moves.
+                let (dirty, start, end) = ((*run).dirty as usize, (*run).start, (*run).end());
+                if dirty > most && (!self.framed || self.last_piece(directory, start, end, wanted).is_some()) {
+                    (best, most) = (run, dirty);
                 }
                 run = (*run).younger;
                 seen += 1;
@@ -47,8 +50,8 @@ impl PageHeap {
         best
     }
 
-    /// The last piece of what is dirty in `start..end`, of [`PIECE`] to `wanted` slices, in one kernel mapping; as
-    /// (address, slices).
+    /// The last piece of what is dirty in `start..end` and in ordinary pages, of [`PIECE`] to `wanted` slices, in one
+    /// kernel mapping; as (address, slices).
     ///
     /// # Safety
     /// The range lies in a run of the caller's, under the lock.
@@ -65,6 +68,17 @@ impl PageHeap {
             while let Some((first, count)) = directory.last_stretch(Bit::Dirty, start, (end - start) / SLICE) {
                 let last = first + count * SLICE;
                 let mut from = last - count.min(wanted) * SLICE;
+                for bit in IN_FRAMES {
+                    if self.framed
+                        && let Some((low, length)) = directory.last_stretch(bit, from, (last - from) / SLICE)
+                    {
+                        from = low + length * SLICE;
+                        end = low;
+                    }
+                }
+                if from == last {
+                    continue;
+                }
                 if self.figures.seams > 0
                     && let Some((seam, length)) = directory.last_stretch(Bit::Seam, from, (last - from) / SLICE)
                 {
@@ -89,7 +103,9 @@ impl PageHeap {
         unsafe {
             self.figures.seams -= directory.mark(Bit::Seam, start, slices, false);
             self.figures.seams += directory.mark(Bit::Seam, start, 1, true);
-            if !directory.window(end).is_null() && directory.has(Bit::Ours, end) {
+            // Where a group of 64 slices begins, it may be another node's; then the seam is not counted.
+            let same_group = !(end / SLICE).is_multiple_of(64);
+            if same_group && directory.has(Bit::Ours, end) {
                 self.figures.seams += directory.mark(Bit::Seam, end, 1, true);
             }
         }

@@ -118,6 +118,10 @@ unsafe impl Os for Checked {
         self.mock.now_ms()
     }
 
+    fn now_ns(&self) -> u64 {
+        self.mock.now_ns()
+    }
+
     fn thread(&self) -> usize {
         self.mock.thread()
     }

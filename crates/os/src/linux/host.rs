@@ -24,17 +24,27 @@ pub(crate) fn environ() -> *const *const c_char {
     unsafe { (&raw const environ).read_volatile() }
 }
 
+/// Reads a clock of libc's that exists since Linux 2.6.32.
+fn clock(clock: libc::clockid_t) -> libc::timespec {
+    let mut now = core::mem::MaybeUninit::<libc::timespec>::zeroed();
+    // The vDSO's function: no system call, and errno is written on failure only.
+    // SAFETY: libc writes one timespec.
+    unsafe {
+        libc::clock_gettime(clock, now.as_mut_ptr());
+        now.assume_init()
+    }
+}
+
 /// Milliseconds of the coarse monotonic clock.
 pub(super) fn coarse_ms() -> u64 {
-    let mut now = core::mem::MaybeUninit::<libc::timespec>::zeroed();
-    // The vDSO's function: no system call, and errno is written on failure only, which a clock that
-    // exists since Linux 2.6.32 does not have.
-    // SAFETY: libc writes one timespec.
-    let now = unsafe {
-        libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, now.as_mut_ptr());
-        now.assume_init()
-    };
+    let now = clock(libc::CLOCK_MONOTONIC_COARSE);
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
+/// Nanoseconds of the monotonic clock.
+pub(super) fn fine_ns() -> u64 {
+    let now = clock(libc::CLOCK_MONOTONIC);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// Opens a file.

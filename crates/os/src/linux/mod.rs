@@ -201,6 +201,11 @@ unsafe impl Os for Linux {
         host::coarse_ms()
     }
 
+    /// `CLOCK_MONOTONIC` through the vDSO.
+    fn now_ns(&self) -> u64 {
+        host::fine_ns()
+    }
+
     /// The thread pointer. The purge thread has one of its own.
     #[inline(always)]
     fn thread(&self) -> usize {

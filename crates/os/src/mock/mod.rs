@@ -57,6 +57,9 @@ struct Inner {
     page: usize,
     plan: Plan,
     clock: AtomicU64,
+    /// Nanoseconds that the fine clock is ahead, and how many more each look at it takes.
+    fine: AtomicU64,
+    step: AtomicU64,
     threaded: AtomicBool,
     nodes: AtomicUsize,
     state: Mutex<State>,
@@ -70,6 +73,7 @@ struct State {
     peak: usize,
     limit: Option<usize>,
     purged: Vec<(usize, usize)>,
+    moved: Vec<(usize, usize, usize)>,
     remap: Option<Moved>,
     limits: SystemLimits,
     huge: HugeSystem,
@@ -97,6 +101,8 @@ impl Mock {
             page,
             plan: Plan::default(),
             clock: AtomicU64::new(1_000),
+            fine: AtomicU64::new(0),
+            step: AtomicU64::new(0),
             threaded: AtomicBool::new(false),
             nodes: AtomicUsize::new(1),
             state: Mutex::default(),
@@ -185,6 +191,12 @@ impl Mock {
         core::mem::take(&mut self.state().purged)
     }
 
+    /// Source, target and length of each call of [`Os::remap`] that moved pages, in order, since the last call of
+    /// this.
+    pub fn take_moved(&self) -> Vec<(usize, usize, usize)> {
+        core::mem::take(&mut self.state().moved)
+    }
+
     /// What [`Os::huge_system`] answers; at first, a system without huge pages. Of the reserved pages, those that
     /// are free can be mapped by [`Os::map_reserved`], and are free again when they are unmapped. Such memory panics
     /// when it is unmapped in parts of pages, purged or moved.
@@ -218,6 +230,12 @@ impl Mock {
     /// Moves the clock forward.
     pub fn advance(&self, ms: u64) {
         self.0.clock.fetch_add(ms, SeqCst);
+    }
+
+    /// How many nanoseconds pass from one call of [`Os::now_ns`] to the next, from now on; none at first. So long
+    /// takes what is done between two of them: the first touch of a frame.
+    pub fn touch_takes(&self, ns: u64) {
+        self.0.step.store(ns, SeqCst);
     }
 
     /// What [`Os::is_threaded`] answers; false at first.
@@ -390,6 +408,7 @@ unsafe impl Os for Mock {
         if self.0.plan.fails(Call::Remap) || outcome == Moved::Refused {
             return Moved::Refused;
         }
+        state.moved.push((source, target, len));
         // SAFETY: both mapped, disjoint.
         unsafe { to.copy_from_nonoverlapping(from, len) };
         if outcome == Moved::SourceGone {
@@ -455,6 +474,11 @@ unsafe impl Os for Mock {
     fn now_ms(&self) -> u64 {
         self.0.plan.fails(Call::Now);
         self.0.clock.load(SeqCst)
+    }
+
+    fn now_ns(&self) -> u64 {
+        let ahead = self.0.fine.fetch_add(self.0.step.load(SeqCst), SeqCst);
+        self.0.clock.load(SeqCst) * 1_000_000 + ahead
     }
 
     fn thread(&self) -> usize {

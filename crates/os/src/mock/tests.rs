@@ -3,6 +3,7 @@
 use super::*;
 use std::format;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::vec;
 
 fn map(mock: &Mock, pages: usize) -> NonNull<u8> {
     mock.map(pages * mock.page_size(), mock.page_size()).unwrap()
@@ -103,6 +104,8 @@ fn remapping_moves_and_the_source_does_as_told() {
         // SAFETY: mapped above, disjoint.
         assert_eq!(unsafe { mock.remap(from, to, 16384) }, outcome);
         let moved = outcome != Moved::Refused;
+        let (source, target) = (from.as_ptr() as usize, to.as_ptr() as usize);
+        assert_eq!(mock.take_moved(), if moved { vec![(source, target, 16384)] } else { vec![] });
         assert!(bytes(to, 16384).iter().all(|&b| (b == 5) == moved));
         match outcome {
             Moved::SourceZero => assert!(bytes(from, 16384).iter().all(|&b| b == 0)),
@@ -163,6 +166,11 @@ fn time_threads_and_nodes_are_the_tests_to_set() {
     mock.advance(5);
     assert_eq!(mock.now_ms(), 1005);
     mock.set_time(7);
+    assert_eq!(mock.now_ms(), 7);
+    assert_eq!([(); 2].map(|()| mock.now_ns()), [7_000_000; 2]);
+    mock.touch_takes(300);
+    let before = mock.now_ns();
+    assert_eq!(mock.now_ns() - before, 300);
     assert_eq!(mock.now_ms(), 7);
     assert!(!mock.is_threaded());
     mock.set_threaded(true);
