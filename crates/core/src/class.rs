@@ -43,10 +43,10 @@ const RECIPROCAL_SHIFT: u32 = 40;
 const GROWN: usize = 64 * 1024;
 /// Spans of one class and length that a heap takes before they are twice as long.
 const STEP: usize = 2;
-/// Spans of a class, 4 MiB, with which a heap has much of it; twice as many are very much. Their spans are two and four
+/// Spans of a class, 7 MiB, with which a heap has much of it; twice as many are very much. Their spans are two and four
 /// times as long: what a free reads besides its block, an entry of the directory and a descriptor, is in fewer cache
 /// lines.
-const MUCH: usize = 64;
+const MUCH: usize = 112;
 /// Largest block of such spans, bytes: those of larger ones become empty now and then, longer ones would not.
 const FINE: usize = 1024;
 
@@ -124,6 +124,12 @@ pub fn slices_of_class(class: usize, spans: usize) -> usize {
         slices /= 2;
     }
     if size_of_class(class) <= FINE { slices << (spans / MUCH).min(2) } else { slices }
+}
+
+/// True for a heap that has so many spans of a class that the next will be used to its end.
+#[inline]
+pub fn has_many(spans: usize) -> bool {
+    spans >= 2 * STEP
 }
 
 const fn size_const(class: usize) -> usize {

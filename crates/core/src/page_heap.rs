@@ -45,8 +45,10 @@ const DESCRIPTORS: usize = 4;
 /// What slices are taken for.
 #[derive(Debug)]
 pub enum Purpose<'a> {
-    /// Blocks of a class.
-    Small,
+    /// Blocks of a class of which the heap has little: the span may never be carved to its end.
+    Few,
+    /// Blocks of a class of which the heap has several spans.
+    Many,
     /// A large block; where to note which of its slices are clean, if anybody asks.
     Large(Option<&'a mut Gaps>),
 }
@@ -55,7 +57,8 @@ impl<'a> Purpose<'a> {
     /// The same, to be used while this one waits.
     pub fn again(&mut self) -> Purpose<'_> {
         match self {
-            Purpose::Small => Purpose::Small,
+            Purpose::Few => Purpose::Few,
+            Purpose::Many => Purpose::Many,
             Purpose::Large(gaps) => Purpose::Large(gaps.as_deref_mut()),
         }
     }
@@ -329,7 +332,7 @@ impl PageHeap {
     ) -> bool {
         // SAFETY: a free run of ours, under the lock; every part lies in it.
         unsafe {
-            let small = matches!(purpose, Purpose::Small);
+            let dense = matches!(purpose, Purpose::Many);
             if let Purpose::Large(Some(gaps)) = purpose {
                 self.note_gaps(directory, gaps, run, start, slices);
             }
@@ -339,7 +342,7 @@ impl PageHeap {
             let end = start + slices * SLICE;
             if self.framed {
                 if self.offers {
-                    self.open_frames(directory, start, slices, small);
+                    self.open_frames(directory, start, slices, dense);
                 }
                 let backed = frames::back(directory, run_start, run_end, start, end);
                 stamp = mean_stamp(self.clock, backed, stamp, dirty_all);

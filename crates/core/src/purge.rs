@@ -49,8 +49,9 @@ impl<O: Os> Allocator<O> {
             let peak = figures.recent_peak;
             (peak + peak * percent / 100).saturating_sub(figures.active)
         };
-        // With huge pages, the rest of the frame that is being filled is resident.
-        let least = self.config.dirty_min() / SLICE + if figures.huge > 0 { FRAME } else { 0 };
+        // With huge pages for all, the rest of the frame that is being filled is resident.
+        let least =
+            self.config.dirty_min() / SLICE + if self.wants_frames() && figures.huge > 0 { FRAME } else { 0 };
         let budget = figures.under_soft_limit(share.max(least), least);
         figures.loose().saturating_sub(budget)
     }

@@ -81,7 +81,7 @@ impl Rig {
 
     /// Takes slices as `alloc_span` does; the slice index in the first region, and whether it is zero.
     fn take(&mut self, slices: usize, align: usize) -> Option<(*mut Span, usize, bool)> {
-        match self.pages.take(&self.directory, slices, align, Purpose::Small) {
+        match self.pages.take(&self.directory, slices, align, Purpose::Many) {
             Take::Run(span, zero) => {
                 // SAFETY: ours until `put`.
                 unsafe {
@@ -364,12 +364,12 @@ fn metadata_is_asked_for_before_it_runs_out() {
     let directory = Zeroed::<Directory>::new(size_of::<Directory>());
     let mut pages = PageHeap::new();
     assert!(pages.needs_meta());
-    assert!(matches!(pages.take(&directory, 1, 1, Purpose::Small), Take::NeedMeta));
+    assert!(matches!(pages.take(&directory, 1, 1, Purpose::Many), Take::NeedMeta));
     assert!(pages.meta(16, 16).is_null() && pages.descriptor().is_null());
     // SAFETY: ours, aligned, kept to the end.
     unsafe { pages.add_meta(meta.0.expose_provenance(), 8192) };
     assert!(!pages.needs_meta());
-    assert!(matches!(pages.take(&directory, 1, 1, Purpose::Small), Take::NeedRegion));
+    assert!(matches!(pages.take(&directory, 1, 1, Purpose::Many), Take::NeedRegion));
     // A page that must be aligned leaves a gap, which becomes descriptors.
     let first = pages.descriptor();
     assert_eq!(first.addr(), meta.0.addr());

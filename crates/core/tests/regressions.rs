@@ -122,3 +122,28 @@ fn metadata_mapped_by_two_threads_at_once_is_taken_once() {
     // One chunk for both, and both heaps are in it.
     assert_eq!(metadata() - before, 256 << 10);
 }
+
+/// A heap that served others before has little of every class again: it took ever longer spans.
+#[test]
+fn a_heap_that_begins_anew_takes_spans_as_a_first_one_does() {
+    let mock = Mock::new(4096);
+    let allocator = Owned::new(&mock);
+    let serve = |count: usize| {
+        let heap = allocator.new_user_heap();
+        assert!(!heap.is_null());
+        for size in (1..64).map(|n| n * 16) {
+            for _ in 0..count {
+                // SAFETY: our heap.
+                let block = unsafe { allocator.with_tenure(heap, || allocator.alloc(heap, size, 16)) };
+                assert!(block.is_some_and(|block| !block.is_null()));
+            }
+        }
+        let active = allocator.figures(heap).active;
+        // SAFETY: ours, and none of its blocks is used again.
+        unsafe { allocator.destroy_user_heap(heap) };
+        active
+    };
+    let first = serve(8);
+    (0..300).for_each(|_| _ = serve(200));
+    assert_eq!(serve(8), first);
+}

@@ -4,7 +4,7 @@ use super::fast::pop;
 use super::{Heap, Role, Unsettled};
 use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
-use crate::class::{CLASSES, SLICE, size_of_class, slices_of_class};
+use crate::class::{CLASSES, SLICE, has_many, size_of_class, slices_of_class};
 use crate::os::Os;
 use crate::page_heap::Purpose;
 use crate::span::{Block, Kind, Place, Span};
@@ -153,7 +153,8 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let spans = (*heap).spans[class];
             let slices = slices_of_class(class, spans as usize);
-            let span = self.alloc_span((*heap).node as usize, slices, 1, Purpose::Small, |span, zero| {
+            let purpose = if has_many(spans as usize) { Purpose::Many } else { Purpose::Few };
+            let span = self.alloc_span((*heap).node as usize, slices, 1, purpose, |span, zero| {
                 (*span).kind = Kind::Small;
                 (*span).place = Place::None;
                 (*span).class = class as u8;

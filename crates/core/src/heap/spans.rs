@@ -238,6 +238,9 @@ impl<O: Os> Allocator<O> {
             while dissolve && !(*heap).full.first.is_null() {
                 self.disown(heap, (*heap).full.first);
             }
+            if dissolve {
+                Heap::begin_young(heap);
+            }
         }
     }
 
@@ -290,6 +293,7 @@ impl<O: Os> Allocator<O> {
             while !(*heap).larges.first.is_null() {
                 self.discard((*heap).larges.pop_front());
             }
+            Heap::begin_young(heap);
         }
     }
 

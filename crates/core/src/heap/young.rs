@@ -7,7 +7,7 @@
 //! where that span has a block at hand that was used before. Frees look at the span, so nothing else knows.
 
 use super::Heap;
-use crate::class::{coarse_class, size_of_class};
+use crate::class::{CLASSES, coarse_class, size_of_class};
 
 /// Bytes of a class that a heap takes from the coarser one's span whatever that costs: half a page. Also the
 /// largest block that shares.
@@ -40,5 +40,17 @@ impl Heap {
             (*heap).young[class] += 1;
         }
         coarse
+    }
+
+    /// A heap that has no span any more has little of every class again, whoever it serves next.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure.
+    pub(super) unsafe fn begin_young(heap: *mut Heap) {
+        // SAFETY: the caller's heap.
+        unsafe {
+            (*heap).young = [0; CLASSES];
+            (*heap).spans = [0; CLASSES];
+        }
     }
 }

@@ -32,12 +32,12 @@ impl PageHeap {
         }
     }
 
-    /// Of the frames that are offered and that slices lie in which are taken, opens the first, if they are for `small`
-    /// blocks and none of late was slow; the others stay in ordinary pages.
+    /// Of the frames that are offered and that slices lie in which are taken, opens the first, if all of them will be
+    /// used (`dense`) and no frame of late was slow; the others stay in ordinary pages.
     ///
     /// # Safety
     /// The slices are free; the caller has the lock.
-    pub(super) unsafe fn open_frames(&mut self, directory: &Directory, start: usize, slices: usize, small: bool) {
+    pub(super) unsafe fn open_frames(&mut self, directory: &Directory, start: usize, slices: usize, dense: bool) {
         let end = start + slices * SLICE;
         let mut frame = frames::floor(start);
         while frame < end {
@@ -45,7 +45,7 @@ impl PageHeap {
             unsafe {
                 if directory.has(Bit::Offered, frame.max(start)) {
                     let whole = directory.mark(Bit::Offered, frame, FRAME, false) == FRAME;
-                    if whole && small && self.opened == 0 && !self.figures.is_beyond() {
+                    if whole && dense && self.opened == 0 && !self.figures.is_beyond() {
                         if self.pause > 0 {
                             self.pause -= 1;
                         } else {
