@@ -4,6 +4,7 @@
 //! cargo has no place for. They are passed here rather than in RUSTFLAGS, which would reach every
 //! crate, and rather than in a build script, which would run for every user of the workspace.
 
+use crate::order::Order;
 use crate::{Failure, Result, call, check, root};
 use std::env;
 use std::fs;
@@ -51,6 +52,20 @@ pub fn task(debug: bool) -> Result<()> {
 
 /// Builds the library and checks it.
 pub fn library(debug: bool) -> Result<Built> {
+    let folder = profile_folder(if debug { "debug" } else { "release" })?;
+    let order = if debug { None } else { Order::find(&folder)? };
+    let built = compile(debug, order.as_ref(), &folder)?;
+    if let Some(order) = order
+        && let Some(next) = order.next(&folder, &built.shared)?
+    {
+        compile(debug, Some(&next), &folder)?;
+    }
+    check::library(&built.shared, !debug)?;
+    named_as_asked_for(&folder)?;
+    Ok(built)
+}
+
+fn compile(debug: bool, order: Option<&Order>, folder: &Path) -> Result<Built> {
     let mut cargo = cargo("rustc");
     cargo.args(["--package", "stratalloc-c", "--lib", "--crate-type", "cdylib,staticlib"]);
     if !debug {
@@ -60,14 +75,14 @@ pub fn library(debug: bool) -> Result<Built> {
     for argument in LINK {
         cargo.args(["-C", &format!("link-arg={argument}")]);
     }
+    for argument in order.iter().flat_map(|order| order.arguments()) {
+        cargo.args(["-C", &format!("link-arg={argument}")]);
+    }
     call(&mut cargo)?;
-    let folder = profile_folder(if debug { "debug" } else { "release" })?;
     let built = Built { shared: folder.join(NAME), archive: folder.join("libstratalloc.a") };
     if !built.archive.is_file() {
         return Err(Failure::new(format_args!("{} was not built", built.archive.display())));
     }
-    check::library(&built.shared, !debug)?;
-    named_as_asked_for(&folder)?;
     Ok(built)
 }
 

@@ -26,6 +26,7 @@ mod exports;
 mod gate;
 mod header;
 mod install;
+mod order;
 mod run;
 mod scaling;
 

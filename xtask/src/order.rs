@@ -1,0 +1,248 @@
+//! The order of the library's functions: those that every program runs lie together, at the front.
+//!
+//! The kernel maps 64 KiB of a file around each page of it that is touched, and all of that counts as resident. The
+//! compiler lays functions out by crates; so a program that only calls `malloc` and `free` had all of the library
+//! resident, pools and reports too (docs/measurements.md, "The order of functions"). The linker can be told which
+//! functions come first, by their mangled names, which only a built library tells; so the order is made from the
+//! library that was built before, and the library built once more where that changes it. Linkers that take no order
+//! (GNU ld) lay out as they do.
+
+use crate::{Failure, Result, check};
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Functions in the order in which programs come by them, without what generics add to their paths: what a program of
+/// one thread runs, then what others do. Found by callgrind; a name that the library has no more is an error.
+const FIRST: &[&str] = &[
+    // The paths of every call.
+    "malloc",
+    "free",
+    "calloc",
+    "realloc",
+    "_Znwm",
+    "_ZdlPv",
+    "_ZdlPvm",
+    "stratalloc::family::malloc_slow",
+    "stratalloc::throwing::new_slow",
+    "stratalloc::raw::alloc_slow",
+    "stratalloc::raw::alloc_zeroed_slow",
+    "stratalloc::raw::realloc_slow",
+    "stratalloc::raw::free_event",
+    "stratalloc::raw::dealloc_slow",
+    "stratalloc::raw::dealloc_cold",
+    "stratalloc::thread::with_heap",
+    "stratalloc_core::heap::refill::refill",
+    "stratalloc_core::heap::refill::next_span",
+    "stratalloc_core::heap::spans::free_event",
+    "stratalloc_core::heap::spans::make_current",
+    "stratalloc_core::heap::spans::retire_or_use",
+    "stratalloc_core::heap::spans::file",
+    "stratalloc_core::heap::spans::unfile",
+    "stratalloc_core::heap::keep::rearm",
+    "stratalloc_core::heap::check::check_free",
+    "stratalloc_core::span::Span::is_block",
+    "stratalloc_core::blocks::realloc",
+    "stratalloc_core::blocks::alloc_zeroed",
+    "stratalloc_core::blocks::dealloc",
+    "stratalloc_core::blocks::dealloc_cold",
+    // Spans and large blocks.
+    "stratalloc_core::large::alloc_large",
+    "stratalloc_core::large::take_large",
+    "stratalloc_core::large::resize_large",
+    "stratalloc_core::pages::alloc_span",
+    "stratalloc_core::pages::return_span",
+    "stratalloc_core::pages::add_region",
+    "stratalloc_core::pages::add_meta",
+    "stratalloc_core::page_heap::PageHeap::take",
+    "stratalloc_core::page_heap::PageHeap::best_fit",
+    "stratalloc_core::page_heap::PageHeap::carve",
+    "stratalloc_core::page_heap::PageHeap::put",
+    "stratalloc_core::page_heap::PageHeap::insert",
+    "stratalloc_core::page_heap::PageHeap::place",
+    "stratalloc_core::page_heap::PageHeap::unlink",
+    "stratalloc_core::page_heap::PageHeap::descriptor",
+    "stratalloc_core::page_heap::PageHeap::add_meta",
+    "stratalloc_core::directory::Directory::set_range",
+    "stratalloc_core::directory::Directory::window",
+    "stratalloc_core::directory::Directory::count",
+    "stratalloc_core::purge::excess",
+    "stratalloc_core::purge::wants_purger",
+    "stratalloc_os::linux::Linux::map",
+    // Once a process or thread.
+    "stratalloc::on_load",
+    "stratalloc::thread::adopt",
+    "stratalloc::thread::with_new_heap",
+    "stratalloc::process::read_options",
+    "stratalloc::process::put",
+    "stratalloc_core::life::adopt",
+    "stratalloc_core::life::new_heap",
+    "stratalloc_os::placement::Placement::map_trimmed",
+    "stratalloc_os::process::env_var_in",
+    "stratalloc_os::unload::terminate",
+    // Threads.
+    "stratalloc_os::thread_exit::destructor",
+    "stratalloc::thread::leave",
+    "stratalloc::raw::flush",
+    "stratalloc_core::heap::batch::free_remote",
+    "stratalloc_core::heap::batch::flush",
+    "stratalloc_core::heap::foreign::send",
+    "stratalloc_core::heap::foreign::deliver",
+    "stratalloc_core::heap::foreign::free_chain",
+    "stratalloc_core::heap::spans::settle",
+    "stratalloc_core::remote::RemoteList::push",
+    "stratalloc_core::lock::Lock::acquire_slow",
+    // Memory that goes back or moves.
+    "stratalloc_core::purge::purge_excess",
+    "stratalloc_core::purge::purge_run",
+    "stratalloc_core::recycle::recycle",
+];
+
+/// The order in force: a file for the linker in the folder of the libraries, whose name changes with what is in it,
+/// so that cargo sees another argument.
+pub struct Order {
+    file: PathBuf,
+}
+
+impl Order {
+    /// The order that the library in `folder` was linked in, or an empty one; `None`: the linker takes none.
+    pub fn find(folder: &Path) -> Result<Option<Order>> {
+        if !linker_takes_one(folder)? {
+            return Ok(None);
+        }
+        let mut files: Vec<PathBuf> = fs::read_dir(folder)
+            .map_err(|error| failure(folder, &error))?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|extension| extension == "order"))
+            .collect();
+        files.sort();
+        match files.pop() {
+            Some(file) => Ok(Some(Order { file })),
+            None => Ok(Some(Order::write(folder, "")?)),
+        }
+    }
+
+    fn write(folder: &Path, text: &str) -> Result<Order> {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        let file = folder.join(format!("libstratalloc-{:016x}.order", hasher.finish()));
+        write(&file, text)?;
+        Ok(Order { file })
+    }
+
+    /// What the linker is told.
+    pub fn arguments(&self) -> [String; 2] {
+        [format!("-Wl,--symbol-ordering-file={}", self.file.display()), "-Wl,--no-warn-symbol-ordering".into()]
+    }
+
+    /// The order that the library in `folder`, which was built in this one, asks for, if that is another: it is in
+    /// force from now on, and the library is to be built once more.
+    pub fn next(&self, folder: &Path, library: &Path) -> Result<Option<Order>> {
+        let wanted = order_of(library)?;
+        if fs::read_to_string(&self.file).is_ok_and(|known| known == wanted) {
+            return Ok(None);
+        }
+        fs::remove_file(&self.file).map_err(|error| failure(&self.file, &error))?;
+        Order::write(folder, &wanted).map(Some)
+    }
+}
+
+fn failure(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(format_args!("{}: {error}", path.display()))
+}
+
+fn write(file: &Path, text: &str) -> Result<()> {
+    fs::write(file, text).map_err(|error| failure(file, &error))
+}
+
+/// Links an empty library with an empty order.
+fn linker_takes_one(folder: &Path) -> Result<bool> {
+    let probe = folder.join("libstratalloc.probe");
+    fs::create_dir_all(&probe).map_err(|error| failure(&probe, &error))?;
+    let (source, order) = (probe.join("probe.rs"), probe.join("order"));
+    write(&source, "")?;
+    write(&order, "")?;
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let status = Command::new(rustc)
+        .args(["--crate-type", "cdylib", "--crate-name", "probe", "-C", "panic=abort"])
+        .args(["-C", &format!("link-arg=-Wl,--symbol-ordering-file={}", order.display())])
+        .arg("--out-dir")
+        .arg(&probe)
+        .arg(&source)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .map_err(|error| Failure::new(format_args!("rustc: {error}")))?;
+    fs::remove_dir_all(&probe).map_err(|error| failure(&probe, &error))?;
+    Ok(status.success())
+}
+
+/// The mangled names of [`FIRST`] in a library, a line each. Of a generic function, all forms.
+fn order_of(library: &Path) -> Result<String> {
+    let mut by_path: HashMap<String, Vec<String>> = HashMap::new();
+    for symbol in check::symbols(library)? {
+        let names = by_path.entry(path_of(&symbol.name)).or_default();
+        if !names.contains(&symbol.name) {
+            names.push(symbol.name);
+        }
+    }
+    let missing: Vec<&str> = FIRST.iter().copied().filter(|&path| !by_path.contains_key(path)).collect();
+    if !missing.is_empty() {
+        let missing = missing.join(", ");
+        return Err(Failure::new(format_args!("xtask/src/order.rs names functions that are no more: {missing}")));
+    }
+    let mut lines = String::new();
+    for path in FIRST {
+        let names = by_path.get_mut(*path).expect("none is missing");
+        names.sort();
+        names.iter().for_each(|name| lines.extend([name, "\n"]));
+    }
+    Ok(lines)
+}
+
+/// A function's path without what generics add: `<A as Trait<B>>::f` is `A::f`, `m::<impl A<B>>::f` is `m::f`.
+fn path_of(symbol: &str) -> String {
+    let name = format!("{:#}", rustc_demangle::demangle(symbol));
+    let name = match name.strip_prefix('<').and_then(|rest| rest.split_once(" as ")) {
+        Some((kind, rest)) => format!("{kind}{}", rest.rsplit_once('>').map_or("", |(_, function)| function)),
+        None => name,
+    };
+    let mut depth = 0;
+    let plain: String = name
+        .chars()
+        .filter(|&c| {
+            depth += i32::from(c == '<');
+            let outside = depth == 0;
+            depth -= i32::from(c == '>');
+            outside
+        })
+        .collect();
+    plain.split("::").filter(|part| !part.is_empty()).collect::<Vec<_>>().join("::")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_have_nothing_of_generics() {
+        for (symbol, path) in [
+            ("malloc", "malloc"),
+            ("_Znwm", "_Znwm"),
+            ("_ZN10stratalloc6family11malloc_slow17h0123456789abcdefE", "stratalloc::family::malloc_slow"),
+            (
+                "_ZN15stratalloc_core4heap4keep64_$LT$impl$u20$stratalloc_core..allocator..Allocator$LT$O$GT$$GT$5rearm17hd065ac03041c8af6E",
+                "stratalloc_core::heap::keep::rearm",
+            ),
+            (
+                "_ZN71_$LT$stratalloc_os..linux..Linux$u20$as$u20$stratalloc_core..os..Os$GT$3map17h7ef45cbc45fdc7e8E",
+                "stratalloc_os::linux::Linux::map",
+            ),
+        ] {
+            assert_eq!(path_of(symbol), path);
+        }
+    }
+}
