@@ -259,6 +259,8 @@ fn flags(peer: &str) -> &'static [(&'static str, &'static str)] {
 }
 
 /// Puts a new file in place of the old one, so that a process that runs the old one keeps it; leaves an equal one alone.
+/// A link where that can be: of a file that was just copied, the kernel has larger pieces in memory than of one that
+/// was linked or read, and maps more of it into each process.
 fn copy_if_changed(from: &Path, to: &Path) -> io::Result<()> {
     let bytes = fs::read(from)?;
     if fs::read(to).is_ok_and(|old| old == bytes) {
@@ -266,7 +268,7 @@ fn copy_if_changed(from: &Path, to: &Path) -> io::Result<()> {
     }
     fs::create_dir_all(to.parent().unwrap_or(Path::new(".")))?;
     let fresh = to.with_extension(format!("{}.new", std::process::id()));
-    fs::copy(from, &fresh)?;
+    fs::hard_link(from, &fresh).or_else(|_| fs::copy(from, &fresh).map(drop))?;
     fs::rename(&fresh, to)
 }
 

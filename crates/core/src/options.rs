@@ -75,7 +75,7 @@ pub enum HugePages {
     Hugetlb,
     /// Reserved pages of 1 GiB once 256 MiB are mapped, of 2 MiB before.
     Hugetlb1g,
-    /// Transparent huge pages for small blocks beyond the first 16 MiB, one at a time, for as long as they come faster
+    /// Transparent huge pages for small blocks beyond the first 32 MiB, one at a time, for as long as they come faster
     /// than ordinary ones; only where the system gives them to those who ask.
     Auto,
 }

@@ -24,7 +24,7 @@ const BLOCK: usize = 64 << 10;
 /// A small block of which some fill a frame.
 const SMALL: usize = 32 << 10;
 /// What is mapped before `auto` offers frames.
-const AUTO_FROM: usize = 16 * MIB;
+const AUTO_FROM: usize = 32 * MIB;
 /// Longer than the first touch of a frame may take.
 const SLOW: u64 = 1_000_000;
 /// Blocks in a frame.
@@ -463,7 +463,7 @@ fn the_limit_counts_whole_frames_and_leaves_room_for_less() {
 }
 
 #[test]
-fn auto_opens_frames_one_at_a_time_for_small_blocks_beyond_16_mib() {
+fn auto_opens_frames_one_at_a_time_for_small_blocks_beyond_32_mib() {
     let rig = Rig::new(system(100, 2), patient(HugePages::Auto));
     let mut blocks = Vec::new();
     while rig.figures().mapped + MIB < AUTO_FROM {
@@ -472,7 +472,7 @@ fn auto_opens_frames_one_at_a_time_for_small_blocks_beyond_16_mib() {
     }
     let mut opened = BTreeSet::new();
     for frames in 1..=20 {
-        let (more, frame, left) = rig.until_opened(16 * HUGE / SMALL);
+        let (more, frame, left) = rig.until_opened(2 * AUTO_FROM / SMALL);
         blocks.extend(more);
         assert!(opened.insert(frame.expect("a frame is opened")));
         // The first one comes when what was there before is full.
@@ -553,10 +553,10 @@ fn after_a_slow_frame_the_next_ones_stay_in_ordinary_pages() {
 }
 
 #[test]
-fn after_refused_advice_auto_opens_no_frame() {
+fn after_refused_advice_auto_opens_no_frame_for_a_while() {
     let rig = Rig::new(system(0, 0), patient(HugePages::Auto));
     rig.mock.fail_nth(Call::Advise, 1);
-    let (blocks, frame, _) = rig.until_opened(6 * AUTO_FROM / SMALL);
+    let (blocks, frame, _) = rig.until_opened(3 * AUTO_FROM / SMALL);
     assert_eq!((frame, rig.mock.count(Call::Advise)), (None, 1));
     assert_eq!((rig.figures().huge, rig.figures().huge_fallback), (0, 0));
     for (id, &block) in blocks.iter().enumerate() {
@@ -580,7 +580,7 @@ fn recycling_leaves_opened_frames_whole() {
     let rig = Rig::new(system(0, 0), patient(HugePages::Auto));
     let (mut small, mut frames) = (Vec::new(), BTreeSet::new());
     for _ in 0..8 {
-        let (blocks, frame, _) = rig.until_opened(16 * HUGE / SMALL);
+        let (blocks, frame, _) = rig.until_opened(2 * AUTO_FROM / SMALL);
         small.extend(blocks);
         frames.insert(frame.expect("a frame is opened") / HUGE);
     }
@@ -615,7 +615,7 @@ fn auto_opens_no_frame_for_the_shortest_large_blocks() {
 fn no_pages_are_moved_into_a_frame_that_is_just_opened() {
     let rig = Rig::new(system(0, 0), patient(HugePages::Auto));
     let donors = [(); 2].map(|()| (rig.alloc(MIB), rig.alloc(SMALL + 1)).0);
-    rig.until_opened(16 * HUGE / SMALL);
+    rig.until_opened(2 * AUTO_FROM / SMALL);
     // What is left of the frame is less than a donor has.
     while rig.figures().dirty >= MIB / 2 {
         rig.alloc(SMALL);
@@ -637,7 +637,7 @@ fn no_pages_are_moved_into_a_frame_that_is_just_opened() {
 fn the_rest_of_an_opened_frame_keeps_no_pages_from_being_moved() {
     let rig = Rig::new(system(0, 0), patient(HugePages::Auto));
     let donors = [(); 2].map(|()| (rig.alloc(MIB), rig.alloc(SMALL + 1)).0);
-    rig.until_opened(16 * HUGE / SMALL);
+    rig.until_opened(2 * AUTO_FROM / SMALL);
     assert!(rig.figures().dirty > MIB, "more than a donor has");
     donors.into_iter().for_each(|block| rig.free(block));
     rig.alloc(4 * MIB);
@@ -648,7 +648,7 @@ fn the_rest_of_an_opened_frame_keeps_no_pages_from_being_moved() {
 #[test]
 fn a_large_block_that_grows_into_an_offered_frame_keeps_what_is_in_it() {
     let rig = Rig::new(system(0, 0), patient(HugePages::Auto));
-    rig.until_opened(16 * HUGE / SMALL);
+    rig.until_opened(2 * AUTO_FROM / SMALL);
     // Blocks in address order, up to the end of a frame.
     let mut blocks = vec![rig.alloc(BLOCK)];
     let last = loop {
@@ -658,7 +658,7 @@ fn a_large_block_that_grows_into_an_offered_frame_keeps_what_is_in_it() {
             break block;
         }
         blocks.push(block);
-        assert!(blocks.len() < 20 * BLOCKS);
+        assert!(blocks.len() < 40 * BLOCKS);
     };
     rig.mock.take_advised();
     // SAFETY: our blocks.
