@@ -16,3 +16,13 @@ fn patterns_survive_more_threads_than_any_machine_has_cores_for() {
 fn patterns_survive_a_single_thread() {
     on_library(c("stress/patterns.c").build()).args([1, 60_000]).passes();
 }
+
+#[test]
+fn moved_pages_are_nobody_elses() {
+    on_library(c("stress/moved.c").build()).args([4, 1_500]).passes();
+}
+
+#[test]
+fn moved_pages_of_a_single_thread_are_nobody_elses() {
+    on_library(c("stress/moved.c").build()).args([1, 4_000]).passes();
+}
