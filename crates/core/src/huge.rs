@@ -270,13 +270,8 @@ impl<O: Os> Allocator<O> {
             let done = unsafe { self.release_part(&part) };
             let mut stores = self.node(node).lock(&self.os, thread)?;
             // The lock was open: others may have taken the descriptors at hand.
-            while what == What::Unmap && stores.pages.needs_meta() {
-                drop(stores);
-                let more = self.add_meta(node, PageHeap::needs_meta);
-                stores = self.node(node).lock(&self.os, thread)?;
-                if !more {
-                    break;
-                }
+            if what == What::Unmap {
+                stores = self.with_descriptors(node, stores)?;
             }
             refused = !done;
             if done {

@@ -8,6 +8,7 @@ use crate::allocator::Allocator;
 use crate::class::SLICE;
 use crate::directory::{ADDRESS_END, WINDOW_BYTES, WINDOW_SHIFT, Window};
 use crate::frames::Backing;
+use crate::node::Locked;
 use crate::os::Os;
 use crate::page_heap::{PageHeap, Purpose, Take};
 use crate::span::{Kind, OWNER_NONE, Place, Span};
@@ -90,6 +91,21 @@ impl<O: Os> Allocator<O> {
                 }
             }
         }
+    }
+
+    /// The lock that `stores` is, once descriptors are at hand for another operation, as far as they can be had: it may
+    /// have been open meanwhile. `None` inside a signal handler that interrupted its holder.
+    pub(crate) fn with_descriptors<'a>(&'a self, node: usize, stores: Locked<'a, O>) -> Option<Locked<'a, O>> {
+        let mut stores = stores;
+        while stores.pages.needs_meta() {
+            drop(stores);
+            let more = self.add_meta(node, PageHeap::needs_meta);
+            stores = self.node(node).lock(&self.os, self.os.thread())?;
+            if !more {
+                break;
+            }
+        }
+        Some(stores)
     }
 
     /// Takes a span back, descriptor and all.

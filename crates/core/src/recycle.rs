@@ -10,7 +10,7 @@
 //! zero would have to be cleared, and are often never touched.
 //!
 //! A move makes a kernel mapping of its own at its target, of which a process has 65530 by default. Where one ends or
-//! begins for that reason, `Bit::Seam` is set; of [`SEAMS`] a page heap takes no more. A piece never lies
+//! begins for that reason, `Bit::Seam` is set; a page heap has 4096 of them at most. A piece never lies
 //! across a seam, since the system moves nothing that spans mappings; where it refuses for a seam that is not ours, a
 //! smaller piece is tried.
 //!
@@ -20,40 +20,33 @@
 use crate::addr::ptr;
 use crate::allocator::Allocator;
 use crate::class::SLICE;
-use crate::node::Locked;
 use crate::os::{Moved, Os};
-use crate::page_heap::{Gaps, PIECE, PageHeap};
-use crate::span::Span;
+use crate::page_heap::{Gaps, PIECE};
 use crate::sync::atomic::Ordering;
 use core::ptr::NonNull;
 
-/// Seams of a page heap at most.
-const SEAMS: usize = 4096;
 /// Refusals in a row after which no more moves are tried: something is in the way for good (a system without such a
 /// call, a filter, locked memory).
 const PATIENCE: u32 = 64;
 
 impl<O: Os> Allocator<O> {
-    /// Moves dirty pages of free runs of `node` into the clean stretches of a block. True: some were, so the block
-    /// does not read as zero.
+    /// Moves dirty pages of free runs of `node` into the clean stretches of a block, as far as there are some; so the
+    /// block does not read as zero.
     ///
     /// # Safety
     /// The stretches are in a span of the caller's, all of `node`, and their contents are not needed.
-    pub(crate) unsafe fn recycle(&self, node: usize, gaps: &Gaps) -> bool {
-        let mut moved = false;
+    pub(crate) unsafe fn recycle(&self, node: usize, gaps: &Gaps) {
         for (mut at, mut slices) in gaps.iter() {
             while slices >= PIECE && self.counters.refused.load(Ordering::Relaxed) < PATIENCE {
                 // SAFETY: the rest of the caller's stretch.
                 let part = unsafe { self.recycle_from_one(node, at, slices) };
                 if part == 0 {
-                    return moved;
+                    return;
                 }
-                moved = true;
                 at += part * SLICE;
                 slices -= part;
             }
         }
-        moved
     }
 
     /// Moves what one free run has, up to `slices` slices to `at`; returns how many. 0: nothing is to be had.
@@ -63,7 +56,7 @@ impl<O: Os> Allocator<O> {
     unsafe fn recycle_from_one(&self, node: usize, at: usize, slices: usize) -> usize {
         let thread = self.os.thread();
         let Some(mut stores) = self.node(node).lock(&self.os, thread) else { return 0 };
-        if stores.pages.figures.seams >= SEAMS {
+        if !stores.pages.may_be_sewn() {
             return 0;
         }
         let run = stores.pages.begin_recycling(&self.directory, slices);
@@ -73,7 +66,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the run is ours until it is filed again.
         let (start, mut end, stamp) = unsafe { ((*run).start, (*run).end(), (*run).stamp) };
         let mut moved = 0;
-        while slices - moved >= PIECE {
+        while slices - moved >= PIECE && stores.pages.may_be_sewn() {
             // SAFETY: the run's slices, under the lock.
             let Some((from, part)) =
                 (unsafe { stores.pages.last_piece(&self.directory, start, end, slices - moved) })
@@ -98,14 +91,15 @@ impl<O: Os> Allocator<O> {
                         moved += part;
                     }
                     Moved::SourceGone => {
-                        let (left, stores) = self.forget_piece(node, stores, run, from, part, stamp);
-                        if let Some(mut stores) = stores {
-                            stores.pages.sew(&self.directory, to, part);
-                            if left {
-                                stores.pages.end_purge(&self.directory, run, false, stamp);
-                            }
+                        // Not mapped any more; what lies behind it becomes a run of its own.
+                        self.unreserve(part);
+                        moved += part;
+                        let Some(again) = self.with_descriptors(node, stores) else { return moved };
+                        stores = again;
+                        stores.pages.sew(&self.directory, to, part);
+                        if !stores.pages.cut(&self.directory, run, from, part, stamp) {
+                            return moved;
                         }
-                        return moved + part;
                     }
                 }
             }
@@ -143,39 +137,5 @@ impl<O: Os> Allocator<O> {
                 }
             }
         }
-    }
-
-    /// Forgets a piece of a run in purge that is not mapped any more. False: nothing of the run is left.
-    ///
-    /// # Safety
-    /// The run is the caller's, and the piece lies in it.
-    unsafe fn forget_piece<'a>(
-        &'a self,
-        node: usize,
-        stores: Locked<'a, O>,
-        run: *mut Span,
-        from: usize,
-        slices: usize,
-        stamp: u32,
-    ) -> (bool, Option<Locked<'a, O>>) {
-        let mut locked = Some(stores);
-        // What lies behind the piece becomes a run of its own.
-        while let Some(stores) = locked.take() {
-            if !stores.pages.needs_meta() {
-                locked = Some(stores);
-                break;
-            }
-            drop(stores);
-            let more = self.add_meta(node, PageHeap::needs_meta);
-            locked = self.node(node).lock(&self.os, self.os.thread());
-            if !more {
-                break;
-            }
-        }
-        self.unreserve(slices);
-        let Some(mut stores) = locked else { return (false, None) };
-        // SAFETY: the caller's run, under the lock.
-        let left = unsafe { stores.pages.cut(&self.directory, run, from, slices, stamp) };
-        (left, Some(stores))
     }
 }

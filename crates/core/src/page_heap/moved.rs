@@ -7,7 +7,15 @@ use crate::directory::{Bit, Directory};
 use crate::span::Span;
 use core::ptr::null_mut;
 
+/// Seams of a page heap at most: with a little beyond, as a move makes two.
+const SEAMS: usize = 4096;
+
 impl PageHeap {
+    /// True as long as more mappings may be made.
+    pub fn may_be_sewn(&self) -> bool {
+        self.figures.seams < SEAMS
+    }
+
     /// Notes which of `slices` slices at `start`, in a free run, are clean, if others could serve them.
     pub(super) unsafe fn note_gaps(
         &self,
