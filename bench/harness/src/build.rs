@@ -17,6 +17,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -259,8 +260,8 @@ fn flags(peer: &str) -> &'static [(&'static str, &'static str)] {
 }
 
 /// Puts a new file in place of the old one, so that a process that runs the old one keeps it; leaves an equal one alone.
-/// A link where that can be: of a file that was just copied, the kernel has larger pieces in memory than of one that
-/// was linked or read, and maps more of it into each process.
+/// Of a file that was just written, the kernel has larger pieces in memory than of one that was read, and maps more of it
+/// into each process; so it is written to the disk and read anew.
 fn copy_if_changed(from: &Path, to: &Path) -> io::Result<()> {
     let bytes = fs::read(from)?;
     if fs::read(to).is_ok_and(|old| old == bytes) {
@@ -268,7 +269,11 @@ fn copy_if_changed(from: &Path, to: &Path) -> io::Result<()> {
     }
     fs::create_dir_all(to.parent().unwrap_or(Path::new(".")))?;
     let fresh = to.with_extension(format!("{}.new", std::process::id()));
-    fs::hard_link(from, &fresh).or_else(|_| fs::copy(from, &fresh).map(drop))?;
+    fs::copy(from, &fresh)?;
+    let file = fs::File::open(&fresh)?;
+    file.sync_all()?;
+    // SAFETY: advice about a file of ours; what comes of it does not matter to anything but memory.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
     fs::rename(&fresh, to)
 }
 
