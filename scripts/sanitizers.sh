@@ -23,10 +23,13 @@ CARGO_TARGET_DIR="$out/asan" \
     cargo test --package stratalloc-core --target $target --tests
 
 echo "== AddressSanitizer: all integration tests of the pools"
-RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
-ASAN_OPTIONS="detect_leaks=1:allocator_may_return_null=1" \
-CARGO_TARGET_DIR="$out/asan" \
-    cargo test --package stratalloc-pool --target $target --tests
+# One of them runs the examples, which `--tests` leaves out.
+for command in "build --examples" "test --tests"; do
+    RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
+    ASAN_OPTIONS="detect_leaks=1:allocator_may_return_null=1" \
+    CARGO_TARGET_DIR="$out/asan" \
+        cargo $command --package stratalloc-pool --target $target
+done
 
 echo "== ThreadSanitizer: threads over one allocator"
 RUSTFLAGS="--cfg stratalloc_system -Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
