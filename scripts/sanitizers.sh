@@ -12,7 +12,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 target=x86_64-unknown-linux-gnu
-out=${CARGO_TARGET_DIR:-target}
+# Absolute: a test that builds its examples runs elsewhere.
+out=${CARGO_TARGET_DIR:-$PWD/target}
 export RUSTC_BOOTSTRAP=1 CARGO_PROFILE_DEV_PANIC=unwind
 
 echo "== AddressSanitizer: all integration tests of the core"

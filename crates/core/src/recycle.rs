@@ -28,6 +28,8 @@ use core::ptr::NonNull;
 /// Refusals in a row after which no more moves are tried: something is in the way for good (a system without such a
 /// call, a filter, locked memory).
 const PATIENCE: u32 = 64;
+/// How much longer a piece is at least where threads run: 1 MiB.
+const THREADED: usize = 8;
 
 impl<O: Os> Allocator<O> {
     /// Moves dirty pages of free runs of `node` into the clean stretches of a block, as far as there are some; so the
@@ -36,10 +38,12 @@ impl<O: Os> Allocator<O> {
     /// # Safety
     /// The stretches are in a span of the caller's, all of `node`, and their contents are not needed.
     pub(crate) unsafe fn recycle(&self, node: usize, gaps: &Gaps) {
+        // Where threads run, a move holds up those that map memory, and empties the address caches of their CPUs.
+        let least = if self.os.is_threaded() { THREADED * PIECE } else { PIECE };
         for (mut at, mut slices) in gaps.iter() {
-            while slices >= PIECE && self.counters.refused.load(Ordering::Relaxed) < PATIENCE {
+            while slices >= least && self.counters.refused.load(Ordering::Relaxed) < PATIENCE {
                 // SAFETY: the rest of the caller's stretch.
-                let part = unsafe { self.recycle_from_one(node, at, slices) };
+                let part = unsafe { self.recycle_from_one(node, at, slices, least) };
                 if part == 0 {
                     return;
                 }
@@ -49,27 +53,28 @@ impl<O: Os> Allocator<O> {
         }
     }
 
-    /// Moves what one free run has, up to `slices` slices to `at`; returns how many. 0: nothing is to be had.
+    /// Moves what one free run has, up to `slices` slices to `at`, in pieces of at least `least`; returns how many. 0:
+    /// nothing is to be had.
     ///
     /// # Safety
     /// As for [`recycle`](Self::recycle).
-    unsafe fn recycle_from_one(&self, node: usize, at: usize, slices: usize) -> usize {
+    unsafe fn recycle_from_one(&self, node: usize, at: usize, slices: usize, least: usize) -> usize {
         let thread = self.os.thread();
         let Some(mut stores) = self.node(node).lock(&self.os, thread) else { return 0 };
         if !stores.pages.may_be_sewn() {
             return 0;
         }
-        let run = stores.pages.begin_recycling(&self.directory, slices);
+        let run = stores.pages.begin_recycling(&self.directory, slices, least);
         if run.is_null() {
             return 0;
         }
         // SAFETY: the run is ours until it is filed again.
         let (start, mut end, stamp) = unsafe { ((*run).start, (*run).end(), (*run).stamp) };
         let mut moved = 0;
-        while slices - moved >= PIECE && stores.pages.may_be_sewn() {
+        while slices - moved >= least && stores.pages.may_be_sewn() {
             // SAFETY: the run's slices, under the lock.
             let Some((from, part)) =
-                (unsafe { stores.pages.last_piece(&self.directory, start, end, slices - moved) })
+                (unsafe { stores.pages.last_piece(&self.directory, start, end, slices - moved, least) })
             else {
                 break;
             };

@@ -456,7 +456,7 @@ fn pages_are_moved_from_the_run_with_most_of_them() {
         rig.put(starts[i], lengths[i], now as u32);
     }
     for (wanted, i) in [(4 * PIECE, 2), (5 * PIECE, 4), (100 * PIECE, 4)] {
-        let run = rig.pages.begin_recycling(&rig.directory, wanted);
+        let run = rig.pages.begin_recycling(&rig.directory, wanted, PIECE);
         // SAFETY: the run is ours until `end_purge`.
         unsafe {
             assert_eq!((*run).start, BASE + starts[i] * SLICE, "{wanted} slices wanted");
@@ -468,7 +468,7 @@ fn pages_are_moved_from_the_run_with_most_of_them() {
         assert_eq!(rig.at(lengths[i]), starts[i]);
     }
     assert_eq!(rig.pages.figures.dirty, PIECE - 1);
-    assert!(rig.pages.begin_recycling(&rig.directory, PIECE).is_null(), "less than a piece");
+    assert!(rig.pages.begin_recycling(&rig.directory, PIECE, PIECE).is_null(), "less than a piece");
 }
 
 #[test]
@@ -480,7 +480,7 @@ fn pieces_cross_no_seam() {
     rig.put(0, 10 * P, 0);
     let piece = |rig: &Rig, end: usize, wanted: usize| {
         // SAFETY: the run's slices; one thread.
-        let found = unsafe { rig.pages.last_piece(&rig.directory, BASE, BASE + end * SLICE, wanted) };
+        let found = unsafe { rig.pages.last_piece(&rig.directory, BASE, BASE + end * SLICE, wanted, PIECE) };
         found.map(|(at, slices)| ((at - BASE) / SLICE, slices))
     };
     let sew = |rig: &mut Rig, index: usize, slices: usize| {

@@ -465,3 +465,16 @@ fn any_life_of_large_blocks_keeps_its_contents_and_figures() {
     }
     assert!(moved > 0);
 }
+
+/// Where threads run, a move holds up others: short runs stay where they are.
+#[test]
+fn with_threads_only_long_pieces_are_moved() {
+    for (threaded, expected) in [(false, 2 * MIB + MIB / 2), (true, 2 * MIB)] {
+        let rig = Rig::new(patient());
+        rig.mock.set_threaded(threaded);
+        let (_, walls) = rig.apart(&[MIB / 2, 2 * MIB]);
+        let block = rig.filled(8 * MIB, 77);
+        assert_eq!(rig.mock.take_moved().iter().map(|&(.., len)| len).sum::<usize>(), expected);
+        rig.finish(walls.into_iter().chain([block]));
+    }
+}

@@ -1,12 +1,14 @@
 //! The part of the page heap that has to do with moved pages; see `crate::recycle`.
 
 use super::gaps::IN_FRAMES;
-use super::{Gaps, PIECE, PageHeap, SCAN};
+use super::{Gaps, PIECE, PageHeap};
 use crate::class::SLICE;
 use crate::directory::{Bit, Directory};
 use crate::span::Span;
 use core::ptr::null_mut;
 
+/// Runs that are looked at for one that gives pages.
+const DONORS: usize = 16;
 /// Seams of a page heap at most: with a little beyond, as a move makes two.
 const SEAMS: usize = 4096;
 
@@ -35,17 +37,19 @@ impl PageHeap {
     }
 
     /// Takes the dirtiest run, of the first few that are due for a purge, out as if for one: the first with `wanted`
-    /// dirty slices, none with less than [`PIECE`]. Null: there is none.
+    /// dirty slices, none with less than `least`. Null: there is none.
     #[must_use]
-    pub fn begin_recycling(&mut self, directory: &Directory, wanted: usize) -> *mut Span {
+    pub fn begin_recycling(&mut self, directory: &Directory, wanted: usize, least: usize) -> *mut Span {
         let mut best: *mut Span = null_mut();
-        let (mut most, mut seen, mut run) = (PIECE - 1, 0, self.oldest);
+        let (mut most, mut seen, mut run) = (least - 1, 0, self.oldest);
         // SAFETY: free runs of ours.
         unsafe {
-            while !run.is_null() && seen < SCAN && most < wanted {
+            while !run.is_null() && seen < DONORS && most < wanted {
                 // Of a run with frames, only what lies beside them moves.
                 let (dirty, start, end) = ((*run).dirty as usize, (*run).start, (*run).end());
-                if dirty > most && (!self.framed || self.last_piece(directory, start, end, wanted).is_some()) {
+                if dirty > most
+                    && (!self.framed || self.last_piece(directory, start, end, wanted, least).is_some())
+                {
                     (best, most) = (run, dirty);
                 }
                 run = (*run).younger;
@@ -58,7 +62,7 @@ impl PageHeap {
         best
     }
 
-    /// The last piece of what is dirty in `start..end` and in ordinary pages, of [`PIECE`] to `wanted` slices, in one
+    /// The last piece of what is dirty in `start..end` and in ordinary pages, of `least` to `wanted` slices, in one
     /// kernel mapping; as (address, slices).
     ///
     /// # Safety
@@ -69,6 +73,7 @@ impl PageHeap {
         start: usize,
         end: usize,
         wanted: usize,
+        least: usize,
     ) -> Option<(usize, usize)> {
         let mut end = end;
         // SAFETY: the caller's slices.
@@ -92,7 +97,7 @@ impl PageHeap {
                 {
                     from = seam + (length - 1) * SLICE;
                 }
-                if (last - from) / SLICE >= PIECE {
+                if (last - from) / SLICE >= least {
                     return Some((from, (last - from) / SLICE));
                 }
                 end = from;
