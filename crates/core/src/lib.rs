@@ -22,6 +22,7 @@
 //! | directory | which span an address belongs to, for any address |
 //! | dirty | of a free slice: may hold something other than zero, so is backed by memory |
 //! | frame | an aligned 2 MiB (or 1 GiB) of slices that one huge page may back |
+//! | seam | where a kernel mapping begins because pages were moved there |
 //!
 //! # Strata
 //!

@@ -5,10 +5,11 @@
 //! taker, or all of them to the one who retires the list; the last one is that which the token's maker noted; there
 //! is one token as long as there is something to take; the descriptor is released once, after everybody's last look at it.
 //!
-//! Seen to fail with: `Relaxed` for the `AcqRel` in `push` (races on the blocks), `Release` for it (the
-//! one who retires races with earlier pushers), `Release` or `Acquire` alone for the `AcqRel` in `take` (the
-//! second: one token's holder races with the next's on the pending link), a `push` that reports the token
-//! when the list was not empty, `total > capacity` for `total == capacity`.
+//! Seen to fail with: `Relaxed` for the `AcqRel` in `push` (races on the blocks), `Release` for it (the one
+//! who retires races with earlier pushers), `Release` or `Acquire` alone for the `AcqRel` in `take` (the
+//! second: one token's holder races with the next's on the pending link), the last block read after the
+//! list is taken, a `push` that reports the token when the list was not empty, `total > capacity` for
+//! `total == capacity`.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
