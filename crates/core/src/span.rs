@@ -260,7 +260,8 @@ impl Span {
     /// Notes the last block of a small span's remote list.
     ///
     /// # Safety
-    /// The caller's push made the span's token, which it still holds; the span is not retired.
+    /// The caller's push made the span's token, which it still holds. (Others may retire the span meanwhile: its descriptor
+    /// is there until the token is used up, and nobody needs to know then.)
     pub unsafe fn set_remote_tail(span: *mut Span, tail: *mut Block) {
         // SAFETY: as above.
         unsafe { (*span).size = addr(tail) };
