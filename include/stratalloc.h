@@ -135,12 +135,14 @@ struct strat_stats {
     size_t large_bytes;
     /** Number of large allocations since start. */
     uint64_t large_allocs;
-    /** Number of heaps: of living threads, and first-class ones. */
+    /** Number of heaps: of living threads and of CPUs, and first-class ones. */
     uint64_t heaps;
     /** Number of heaps of threads that left, waiting for the next thread. */
     uint64_t parked;
     /** Moved since start from free spans to large blocks that needed pages, instead of being given back. */
     uint64_t recycled;
+    /** Number of living threads that share the heaps of CPUs. */
+    uint64_t pockets;
 };
 
 /** Called beyond the soft limit with the bytes held, the limit, and the argument of strat_on_soft_limit. */

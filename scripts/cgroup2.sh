@@ -153,14 +153,14 @@ verdict "in a cgroup namespace only the cgroup's own limit shows" \
     grep -q "soft limit      140.0 MiB  7/8 of the cgroup's memory.max" /tmp/err
 
 fresh
-run report=/tmp/report parked_heaps 24
+run report=/tmp/report,own_heaps=24 parked_heaps 24
 verdict "two CPUs by affinity: 16 parked heaps" parked 2 16
 echo "50000 100000" >$inner/cpu.max
-run report=/tmp/report parked_heaps 24
+run report=/tmp/report,own_heaps=24 parked_heaps 24
 verdict "half a CPU by cpu.max: 8" parked 1 8
 echo "max 100000" >$inner/cpu.max
 echo "100000 100000" >$root/job/cpu.max
-run report=/tmp/report parked_heaps 24
+run report=/tmp/report,own_heaps=24 parked_heaps 24
 verdict "one CPU by an ancestor's cpu.max: 8" parked 1 8
 
 fresh

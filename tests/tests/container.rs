@@ -115,20 +115,21 @@ fn the_hard_limit_returns_null_after_all_that_is_free_was_tried() {
 
 #[test]
 fn parked_heaps_follow_the_cpu_quota() {
+    // Each of the 24 threads has a heap of its own.
     let run = || on_library(c("container/parked_heaps.c").build()).args([24]);
-    let (_, free) = reported(run(), "");
+    let (_, free) = reported(run(), "own_heaps=24");
     assert_eq!(free["parked_limit"], 16.min(8 * free["cpus"]), "{free:?}");
     let Some(cgroup) = cgroup(Controller::Cpu) else { return };
     for (hundredths, cpus) in [(30, 1), (100, 1), (101, 2), (400, 4)] {
         cgroup.set_cpus(hundredths);
-        let (_, figures) = reported(run().inside(&cgroup), "");
+        let (_, figures) = reported(run().inside(&cgroup), "own_heaps=24");
         let cpus = cpus.min(free["cpus"]);
         assert_eq!(figures["cpus"], cpus, "{hundredths} hundredths of a CPU");
         assert_eq!(figures["parked_limit"], 16.min(8 * cpus));
         let (parked, limit) = (figures["parked"], figures["parked_limit"]);
         // Threads that leave at the same time may be a few more.
         assert!((limit..limit + 4).contains(&parked), "24 heaps were left, {parked} parked of {limit}");
-        let (_, figures) = reported(run().inside(&cgroup), "follow_cgroup=0");
+        let (_, figures) = reported(run().inside(&cgroup), "own_heaps=24,follow_cgroup=0");
         assert!((16..20).contains(&figures["parked"]) && figures["cpus"] == 0, "{figures:?}");
     }
 }

@@ -70,13 +70,52 @@ fn threads_started_by_constructors_before_main_allocate() {
     on_library(c("threads/before_main.c").link(library).build()).passes();
 }
 
-#[test]
-fn a_thread_with_one_block_costs_at_most_64_kib() {
+/// A thousand threads with a block each cost at most so many KiB a thread over the C library's malloc.
+fn one_block_each(options: &str, most: f64) {
     const THREADS: i64 = 1000;
     let program = c("threads/one_block_each.c").build();
     let libc = on_libc(&program).args([THREADS]).passes().figure("RSS ");
-    let ours = on_library(&program).args([THREADS]).passes().figure("RSS ");
+    let ours = on_library(&program).args([THREADS]).env("STRATALLOC", options).passes().figure("RSS ");
     let each = (ours - libc) as f64 / THREADS as f64;
     println!("a thread costs {each:.1} KiB over the C library's malloc");
-    assert!(each <= 64.0, "{ours} KiB with {THREADS} threads, {libc} KiB on the C library's malloc");
+    assert!(each <= most, "{ours} KiB with {THREADS} threads, {libc} KiB on the C library's malloc");
+}
+
+#[test]
+fn a_thread_with_one_block_in_a_heap_of_its_own_costs_at_most_64_kib() {
+    one_block_each("own_heaps=1000000", 64.0);
+}
+
+#[test]
+fn a_thread_with_one_block_in_a_crowd_costs_at_most_2_kib() {
+    one_block_each("", 2.0);
+}
+
+// All threads of a crowd: none has a heap of its own before it is busy.
+
+#[test]
+fn short_threads_of_a_crowd_leave_memory_bounded() {
+    let program = c("threads/short_threads.c").build();
+    on_library(program).args([30_000, GROWTH_KIB]).env("STRATALLOC", "own_heaps=0").passes();
+}
+
+#[test]
+fn a_thread_of_a_crowd_that_only_frees_does_not_hoard() {
+    let program = c("threads/only_frees.c").build();
+    on_library(program).args([200, 2 * GROWTH_KIB]).env("STRATALLOC", "own_heaps=0").passes();
+}
+
+#[test]
+fn blocks_of_a_crowd_come_back() {
+    let program = c("threads/owner_asleep.c").build();
+    let run = || on_library(&program).args([200, LEFT_KIB, BACK_WITHIN_S]).env("STRATALLOC", "own_heaps=0");
+    for kind in ["small", "mixed", "large"] {
+        run().arg(kind).passes();
+    }
+}
+
+#[test]
+fn key_destructors_of_a_crowd_allocate_and_free_in_all_four_rounds() {
+    let program = c("threads/key_destructors.c").build();
+    on_library(program).args([4000, GROWTH_KIB / 2]).env("STRATALLOC", "own_heaps=0").passes();
 }

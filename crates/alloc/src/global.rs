@@ -1,7 +1,7 @@
 //! [`Stratalloc`]: the process's allocator as Rust's.
 
 use crate::raw;
-use crate::thread::{ALLOCATOR, heap, with_heap, within_limit};
+use crate::thread::{ALLOCATOR, front, with_heap, within_limit};
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::null_mut;
 use stratalloc_core::class::class;
@@ -54,8 +54,8 @@ unsafe impl GlobalAlloc for Stratalloc {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let (size, align) = (layout.size(), layout.align());
         match class(size, align) {
-            // SAFETY: the calling thread's own heap, or one whose lists are empty.
-            Some(class) => unsafe { alloc_class_or(heap(), class, || alloc_slow(size, align)) },
+            // SAFETY: the calling thread's own front, or one whose lists are empty.
+            Some(class) => unsafe { alloc_class_or(front(), class, || alloc_slow(size, align)) },
             None => alloc_slow(size, align),
         }
     }
@@ -75,7 +75,7 @@ unsafe impl GlobalAlloc for Stratalloc {
         let mut zeroed = false;
         // SAFETY: as in `alloc`; a block that did not come by the slow path is at least `size` bytes.
         unsafe {
-            let block = alloc_class_or(heap(), class, || {
+            let block = alloc_class_or(front(), class, || {
                 zeroed = true;
                 alloc_zeroed_slow(size, align)
             });

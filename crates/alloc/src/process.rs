@@ -1,7 +1,7 @@
 //! The process around the allocator: options, fork handlers, what is printed at exit.
 
 use crate::report::{write_huge_system, write_limits, write_report, write_show};
-use crate::thread::{ALLOCATOR, heap};
+use crate::thread::{ALLOCATOR, front, heap};
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -95,7 +95,7 @@ fn put(options: Options) {
     let own = heap();
     // SAFETY: the calling thread's own heap, if it has one.
     unsafe {
-        if options.count && ALLOCATOR.is_usable(own) {
+        if options.count && !own.is_null() {
             ALLOCATOR.start_counting(own);
         }
     }
@@ -191,7 +191,7 @@ pub(crate) extern "C" fn at_exit() {
 }
 
 pub(crate) fn take_snapshot(out: &mut Snapshot) {
-    // SAFETY: the calling thread's heap, or one that owns nothing.
+    // SAFETY: the calling thread's heap, or null.
     unsafe { ALLOCATOR.snapshot(heap(), out) };
 }
 
@@ -205,5 +205,5 @@ unsafe extern "C" fn parent() {
 
 unsafe extern "C" fn child() {
     // SAFETY: the child has this one thread.
-    unsafe { ALLOCATOR.fork_child(heap()) };
+    unsafe { ALLOCATOR.fork_child(front()) };
 }

@@ -3,7 +3,7 @@
 //! Blocks are aligned to 16 B at least; null means that the request cannot be met. All calls are
 //! safe on any thread at any time, also before `main` and after a thread's destructors.
 
-use crate::thread::{ALLOCATOR, heap, with_heap, within_limit};
+use crate::thread::{ALLOCATOR, Own, fill, front, heap, own, with_heap, within_limit};
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
@@ -20,8 +20,8 @@ const MIN_ALIGN: usize = 16;
 /// goes on with [`alloc_slow`].
 #[inline(always)]
 pub fn alloc_or(size: usize, slow: impl FnOnce(usize) -> *mut u8) -> *mut u8 {
-    // SAFETY: the calling thread's own heap, or one whose lists are empty.
-    unsafe { heap_alloc_or(heap(), size, slow) }
+    // SAFETY: the calling thread's own front, or one whose lists are empty.
+    unsafe { heap_alloc_or(front(), size, slow) }
 }
 
 /// A block of `size` bytes, the long way.
@@ -34,11 +34,28 @@ pub fn alloc_slow(size: usize) -> *mut u8 {
 /// A block of `size` bytes at `align`, whose class is known and whose class's list is empty, the long way.
 #[inline(always)]
 pub(crate) fn alloc_class_slow(class: Option<usize>, size: usize, align: usize) -> *mut u8 {
-    if let Some(class) = class {
-        // SAFETY: the calling thread's own heap, or one that owns nothing; its list of the class is empty.
-        let block = unsafe { Heap::pop_aside(heap(), class) };
+    if let Some(class) = class
+        && let Own::Heap(heap) = own()
+    {
+        // SAFETY: the calling thread's own heap; its list of the class is empty.
+        let block = unsafe { Heap::pop_aside(heap, class) };
         if !block.is_null() {
             return block.cast();
+        }
+    }
+    alloc_long(class, size, align)
+}
+
+/// As [`alloc_class_slow`], with nothing set aside.
+#[cold]
+#[inline(never)]
+fn alloc_long(class: Option<usize>, size: usize, align: usize) -> *mut u8 {
+    if let Some(class) = class
+        && let Own::Pocket(pocket) = own()
+    {
+        let block = fill(pocket, class);
+        if !block.is_null() {
+            return block;
         }
     }
     alloc_aligned(size, align)
@@ -146,10 +163,10 @@ pub fn alloc_batch(size: usize, align: usize, out: &mut [MaybeUninit<NonNull<u8>
 /// `block` is null or a block in use, and not used after.
 #[inline(always)]
 pub unsafe fn dealloc(block: *mut u8) {
-    // SAFETY: the calling thread's own heap, or one that owns nothing; addresses beyond 2^48 are
+    // SAFETY: the calling thread's own front, or one that owns nothing; addresses beyond 2^48 are
     // nobody's, and fault at worst.
     unsafe {
-        dealloc_or(&ALLOCATOR.directory, heap(), block, |span| free_event(span), |block| dealloc_slow(block));
+        dealloc_or(&ALLOCATOR.directory, front(), block, |span| free_event(span), |block| dealloc_slow(block));
     }
 }
 
@@ -164,8 +181,20 @@ unsafe fn free_event(span: *mut Span) {
 #[cold]
 #[inline(never)]
 unsafe fn dealloc_slow(block: *mut u8) {
-    // SAFETY: the calling thread's heap, or one without batches.
-    unsafe { ALLOCATOR.free_batched_or(heap(), block, |slot| flush(slot), |block| dealloc_cold(block)) };
+    // SAFETY: the calling thread's heap; the caller's block.
+    unsafe {
+        match own() {
+            Own::Heap(heap) => {
+                ALLOCATOR.free_batched_or(heap, block, |slot| flush(slot), |block| dealloc_cold(block));
+            }
+            _ if block.is_null() => {}
+            Own::Pocket(pocket) if ALLOCATOR.free_into_pocket(pocket, block) => {}
+            // Without memory for a heap the block is lost.
+            Own::Pocket(_) | Own::Nothing => {
+                with_heap(|heap| ALLOCATOR.dealloc(heap, block));
+            }
+        }
+    }
 }
 
 #[cold]
@@ -193,7 +222,8 @@ unsafe fn dealloc_cold(block: *mut u8) {
 pub unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
     // SAFETY: the caller's block: its span is the calling thread's own, if found.
     unsafe {
-        if let Some(span) = ALLOCATOR.directory.lookup_owned(block.expose_provenance(), heap().expose_provenance())
+        if let Some(span) =
+            ALLOCATOR.directory.lookup_owned(block.expose_provenance(), front().expose_provenance())
             && class_of(size) == Some((*span).class as usize)
         {
             return block;
@@ -250,8 +280,8 @@ pub fn good_size(size: usize) -> usize {
 /// Gives back what the calling thread and parked heaps do not use, and all free memory beyond `keep`
 /// bytes. True: some went back to the system.
 pub fn trim(keep: usize) -> bool {
-    // SAFETY: the calling thread's heap, or one that owns nothing.
-    unsafe { ALLOCATOR.trim_all(heap(), keep) }
+    // SAFETY: the calling thread's front.
+    unsafe { ALLOCATOR.trim_all(front(), keep) }
 }
 
 /// Fills `out` with the figures of this moment.

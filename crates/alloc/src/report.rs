@@ -78,7 +78,7 @@ pub fn write_json(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Resident
 }
 
 /// Every figure of a snapshot but the classes, by its field's name.
-fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 33] {
+fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 34] {
     // Destructured, so that a new figure cannot be forgotten here.
     let Snapshot {
         allocated,
@@ -105,6 +105,7 @@ fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 33] {
         large_peak,
         large_peak_bytes,
         heaps,
+        pockets,
         parked,
         orphans,
         limits: Limits { cpus, memory_max, memory_high, soft_limit, soft_crossings, parked_limit, kept_limit },
@@ -135,6 +136,7 @@ fn figures(snapshot: &Snapshot) -> [(&'static str, u64); 33] {
         ("large_peak", large_peak),
         ("large_peak_bytes", large_peak_bytes as u64),
         ("heaps", heaps),
+        ("pockets", pockets),
         ("parked", parked),
         ("orphans", orphans),
         ("cpus", known(cpus)),
@@ -198,8 +200,11 @@ pub fn write_show(out: &mut dyn Write, snapshot: &Snapshot, rss: Option<Resident
         out,
         "heaps",
         &Count(s.heaps),
-        format_args!("of threads and first-class; {parked} parked, {orphans} orphaned spans"),
+        format_args!("of threads, CPUs, and first-class; {parked} parked, {orphans} orphaned spans"),
     )?;
+    if s.pockets != 0 {
+        row(out, "pockets", &Count(s.pockets), format_args!("of threads that share the heaps of CPUs"))?;
+    }
     row(out, "system calls", &Count(s.os_calls), format_args!("for memory"))?;
     write_huge(out, s)?;
     if let Some(rss) = rss {
@@ -464,6 +469,7 @@ mod tests {
             large_peak: 6,
             large_peak_bytes: 700_000,
             heaps: 3,
+            pockets: 7,
             parked: 4,
             orphans: 5,
             limits: Limits {
@@ -490,7 +496,7 @@ mod tests {
         let expected = "stratalloc-report 1|allocated 1048576|active 1572864|touched 1310720|dirty 3072|clean 7516192768|\
              mapped 7517506560|metadata 512|peak_active 2097152|peak_dirty 3145728|purged 9999999999|purges 12|\
              recycled 3145728|os_calls 34|huge 4194304|reserved 2097152|held 65536|splits 1000|huge_fallback 64|\
-             large_live 2|large_bytes 524288|large_allocs 17|large_peak 6|large_peak_bytes 700000|heaps 3|parked 4|orphans 5|\
+             large_live 2|large_bytes 524288|large_allocs 17|large_peak 6|large_peak_bytes 700000|heaps 3|pockets 7|parked 4|orphans 5|\
              cpus 3|memory_max 8589934592|memory_high 0|soft_limit 7516192768|soft_crossings 6|parked_limit 16|\
              kept_limit 524288|\
              rss_current 4194304|rss_peak 5242880|minor_faults 1500|major_faults 2|\
@@ -552,7 +558,8 @@ mod tests {
             ("returned", "9.3 GiB", "given back to the system, in calls: 12"),
             ("recycled", "3.0 MiB", "moved from free spans to large blocks"),
             ("large", "512.0 KiB", "in large blocks; 2 live, 17 allocated since start"),
-            ("heaps", "3", "of threads and first-class; 4 parked, 5 orphaned spans"),
+            ("heaps", "3", "of threads, CPUs, and first-class; 4 parked, 5 orphaned spans"),
+            ("pockets", "7", "of threads that share the heaps of CPUs"),
             ("system calls", "34", "for memory"),
             ("resident", "4.0 MiB", "whole process; peak 5.0 MiB"),
             ("page faults", "1,500", "minor; 2 major"),

@@ -51,12 +51,14 @@ pub struct strat_stats {
     pub large_bytes: usize,
     /// Number of large allocations since start.
     pub large_allocs: u64,
-    /// Number of heaps: of living threads, and first-class ones.
+    /// Number of heaps: of living threads and of CPUs, and first-class ones.
     pub heaps: u64,
     /// Number of heaps of threads that left, waiting for the next thread.
     pub parked: u64,
     /// Moved since start from free spans to large blocks that needed pages, instead of being given back.
     pub recycled: u64,
+    /// Number of living threads that share the heaps of CPUs.
+    pub pockets: u64,
 }
 
 /// Copies `full` into the caller's struct as far as that goes, its first field being the size. 0, or EINVAL where
@@ -111,6 +113,7 @@ pub unsafe extern "C" fn strat_stats_get(stats: *mut strat_stats) -> c_int {
             heaps: now.heaps,
             parked: now.parked,
             recycled: now.recycled,
+            pockets: now.pockets,
         }
     };
     // SAFETY: the caller's struct.

@@ -5,6 +5,7 @@
 //! touched.
 
 use crate::config::Config;
+use crate::crowd::Crowd;
 use crate::directory::Directory;
 use crate::heap::Heap;
 use crate::huge::Huge;
@@ -35,8 +36,12 @@ pub(crate) struct Counters {
     pub recycled: AtomicU64,
     /// Moves that the system refused.
     pub refused: AtomicU32,
-    /// Heaps of living threads and first-class heaps.
+    /// Heaps of living threads and of CPUs, and first-class heaps.
     pub heaps: AtomicU64,
+    /// Of these, threads'.
+    pub own: AtomicU64,
+    /// Threads that have pockets instead.
+    pub pockets: AtomicU64,
     /// Slices mapped, or about to be: what the option `limit` limits, over all nodes.
     pub slices: AtomicUsize,
 }
@@ -54,6 +59,8 @@ pub struct Allocator<O: Os> {
     pub(crate) heaps: AtomicPtr<Heap>,
     /// The heap of threads that have none any more.
     pub(crate) late: AtomicPtr<Heap>,
+    /// What threads have that have no heap.
+    pub(crate) crowd: Crowd,
     pub(crate) counters: Counters,
     /// 1 while a purge thread runs.
     pub(crate) purger: AtomicU32,
@@ -82,6 +89,7 @@ impl<O: Os> Allocator<O> {
             first_meta_used: AtomicBool::new(false),
             heaps: AtomicPtr::new(core::ptr::null_mut()),
             late: AtomicPtr::new(core::ptr::null_mut()),
+            crowd: Crowd::new(),
             counters: Counters {
                 os_calls: AtomicU64::new(0),
                 purged: AtomicU64::new(0),
@@ -89,6 +97,8 @@ impl<O: Os> Allocator<O> {
                 recycled: AtomicU64::new(0),
                 refused: AtomicU32::new(0),
                 heaps: AtomicU64::new(0),
+                own: AtomicU64::new(0),
+                pockets: AtomicU64::new(0),
                 slices: AtomicUsize::new(0),
             },
             purger: AtomicU32::new(0),

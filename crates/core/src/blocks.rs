@@ -17,7 +17,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap.
         unsafe {
             match class(size, align) {
-                Some(class) => alloc_class_or(heap, class, || self.refill(heap, class).0),
+                Some(class) => alloc_class_or(&raw mut (*heap).front, class, || self.refill(heap, class).0),
                 None => self.alloc_large(heap, size, align),
             }
         }
@@ -33,7 +33,7 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let mut zero = false;
             let block = match class(size, align) {
-                Some(class) => alloc_class_or(heap, class, || {
+                Some(class) => alloc_class_or(&raw mut (*heap).front, class, || {
                     let (block, fresh) = self.refill(heap, class);
                     zero = fresh;
                     block
@@ -70,7 +70,7 @@ impl<O: Os> Allocator<O> {
         unsafe {
             dealloc_or(
                 &self.directory,
-                heap,
+                &raw mut (*heap).front,
                 block,
                 |span| self.free_event(heap, span),
                 |block| {

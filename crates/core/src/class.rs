@@ -132,7 +132,7 @@ pub fn has_many(spans: usize) -> bool {
     spans >= 2 * STEP
 }
 
-const fn size_const(class: usize) -> usize {
+pub(crate) const fn size_const(class: usize) -> usize {
     if class < 8 {
         (class + 1) * 16
     } else {

@@ -12,7 +12,7 @@ pub struct Config {
     values: [AtomicU64; FIELDS],
 }
 
-const FIELDS: usize = 11;
+const FIELDS: usize = 12;
 const COUNT: usize = 0;
 const DIRTY_MIN: usize = 1;
 const DIRTY_PERCENT: usize = 2;
@@ -24,6 +24,7 @@ const LIMIT: usize = 7;
 const SOFT_LIMIT: usize = 8;
 const FOLLOW_CGROUP: usize = 9;
 const HUGE_PAGES: usize = 10;
+const OWN_HEAPS: usize = 11;
 
 const fn values(options: &Options) -> [u64; FIELDS] {
     let mut values = [0; FIELDS];
@@ -41,6 +42,7 @@ const fn values(options: &Options) -> [u64; FIELDS] {
     values[LIMIT] = options.limit as u64;
     values[SOFT_LIMIT] = options.soft_limit as u64;
     values[FOLLOW_CGROUP] = options.follow_cgroup as u64;
+    values[OWN_HEAPS] = options.own_heaps as u64;
     values[HUGE_PAGES] = options.huge_pages as u64;
     values
 }
@@ -97,6 +99,11 @@ impl Config {
     /// Heaps that may be parked with what they hold.
     pub fn parked_heaps(&self) -> u64 {
         self.get(PARKED_HEAPS)
+    }
+
+    /// Threads that get a heap of their own at once.
+    pub fn own_heaps(&self) -> u64 {
+        self.get(OWN_HEAPS)
     }
 
     /// What follows a bad free.

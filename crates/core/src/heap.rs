@@ -9,7 +9,8 @@
 //! (module `aside`). Other spans of the class keep their free blocks themselves. What a free does is written
 //! on the span (see [`crate::span`]), so neither path asks what state anything is in.
 //!
-//! A thread begins on [`Heap::empty`], whose lists are empty for ever and whose address owns
+//! A thread's slot refers to a [`Front`]: its heap's, or its pocket's where it has no heap of its own (module
+//! [`crowd`](crate::crowd)). It begins on [`Front::empty`], whose lists are empty for ever and whose address owns
 //! nothing: "not initialised" is the slow path's question, not the fast path's.
 //!
 //! * `fast`: the paths that every allocation and free takes, inlined into their callers;
@@ -36,6 +37,7 @@ mod spans;
 mod visit;
 mod young;
 
+pub(crate) use fast::pop;
 pub use fast::{alloc_class_or, alloc_or, dealloc_or};
 pub use visit::Visitor;
 
@@ -45,26 +47,48 @@ use crate::remote::Tenure;
 use crate::span::{Block, Span, SpanList};
 use core::ptr::null_mut;
 
-/// What a heap is for.
+/// What a front belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Role {
     /// Stands for "no heap"; immutable.
     Empty,
-    /// A thread's, or parked for one.
+    /// A heap: a thread's, or parked for one.
     Thread,
-    /// First-class: used by any thread, one at a time.
+    /// A first-class heap: used by any thread, one at a time.
     User,
+    /// A CPU heap: used by the threads without one of their own, one at a time.
+    Cpu,
+    /// A pocket: what such a thread has instead.
+    Pocket,
+}
+
+/// What every allocation touches, and all that a thread's slot promises to be there.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Front {
+    /// Free blocks of each class: of a heap, those of its current span.
+    pub(crate) lists: [*mut Block; CLASSES],
+    /// What it is the front of.
+    pub role: Role,
+}
+
+// SAFETY: fronts are reached through raw pointers; who may touch the heap or pocket behind may touch them.
+unsafe impl Sync for Front {}
+
+impl Front {
+    /// The front of a thread that has neither heap nor pocket: never written, owns nothing.
+    pub const fn empty() -> Front {
+        Front { lists: [null_mut(); CLASSES], role: Role::Empty }
+    }
 }
 
 /// A heap; see the module. Below 4 KiB.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct Heap {
-    /// Free blocks of each class's current span.
-    lists: [*mut Block; CLASSES],
-    /// What it is for.
-    pub role: Role,
+    /// First: a thread's slot refers to it.
+    pub front: Front,
     /// Every allocation takes the slow path, which counts it.
     counting: bool,
     /// NUMA node whose pool and page heap serve it.
@@ -73,6 +97,8 @@ pub struct Heap {
     depth: u8,
     /// Class at which the last search for a kept span ended.
     hand: u8,
+    /// Of a CPU heap: looks of the purge thread until it is settled.
+    pub(crate) warmth: u8,
     /// Bytes of current spans that are kept although they were empty.
     kept: usize,
     /// Checks of own frees left before they are only sampled.
@@ -117,32 +143,6 @@ const _: () = assert!(size_of::<Heap>() <= 4096);
 unsafe impl Sync for Heap {}
 
 impl Heap {
-    /// The heap of a thread that has none: never written, owns nothing.
-    pub const fn empty() -> Heap {
-        Heap {
-            lists: [null_mut(); CLASSES],
-            role: Role::Empty,
-            counting: false,
-            node: 0,
-            depth: 0,
-            hand: 0,
-            kept: 0,
-            checks: 0,
-            current: [null_mut(); CLASSES],
-            available: [SpanList::EMPTY; CLASSES],
-            full: SpanList::EMPTY,
-            larges: SpanList::EMPTY,
-            batches: Batches::EMPTY,
-            young: [0; CLASSES],
-            spans: [0; CLASSES],
-            allocs: [0; CLASSES],
-            next_parked: null_mut(),
-            parked_at: 0,
-            next_heap: null_mut(),
-            tenure: Shared(Tenure::new()),
-        }
-    }
-
     /// Makes zeroed memory a heap that the caller owns. `heaps`: how many others live.
     ///
     /// # Safety
@@ -150,7 +150,7 @@ impl Heap {
     pub unsafe fn init(heap: *mut Heap, role: Role, node: u8, counting: bool, heaps: u64) {
         // SAFETY: the caller's memory; zero is valid for every field but `role`.
         unsafe {
-            (*heap).role = role;
+            (*heap).front.role = role;
             (*heap).node = node;
             (*heap).counting = counting;
             (*heap).checks = check::budget(heaps);

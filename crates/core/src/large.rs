@@ -73,7 +73,7 @@ impl<O: Os> Allocator<O> {
         let mut zeroed = false;
         // SAFETY: the caller's heap; the descriptor is ours.
         unsafe {
-            let user = (*heap).role == Role::User;
+            let user = (*heap).front.role == Role::User;
             let owner = if user { addr(heap) } else { OWNER_LARGE };
             let mut init = |span: *mut Span, zero| {
                 zeroed = zero;

@@ -15,6 +15,9 @@
 //! | region | address space mapped at once for slices |
 //! | run | free slices in a row |
 //! | heap | one thread's (or one user's) lists: the thread cache: [`heap::Heap`] |
+//! | CPU heap | a heap that the threads on one CPU enter in turn which have none of their own |
+//! | pocket | what such a thread has instead: a few blocks at hand: [`crowd::Pocket`] |
+//! | front | what each allocation touches first of a heap or a pocket: [`heap::Front`] |
 //! | tenure | the right to touch a heap's lists; one thread has it at a time |
 //! | token | the duty to tell a span's owner that others freed blocks of it |
 //! | node pool | what the threads of a NUMA node share: parked heaps, orphaned spans |
@@ -27,7 +30,7 @@
 //! # Strata
 //!
 //! ```text
-//! S0  heap       one thread's, no locks, no atomics on own blocks      heap, span, class
+//! S0  heap       one thread's, no locks, no atomics on own blocks      heap, span, class, crowd
 //! S1  node pool  shared by a node's threads, under the node's lock     node_pool, remote
 //! S2  page heap  free runs of slices, under the same lock              page_heap, directory, purge
 //! S3  system     map, unmap, purge, remap, wait                        os
@@ -59,6 +62,8 @@ pub mod allocator;
 mod blocks;
 #[cfg(not(loom))]
 pub mod config;
+#[cfg(not(loom))]
+pub mod crowd;
 pub mod directory;
 #[cfg(not(loom))]
 pub mod frames;

@@ -1,8 +1,7 @@
 //! Heaps come and go: threads, the late, first-class heaps, forks.
 
-use crate::addr::addr;
 use crate::allocator::Allocator;
-use crate::heap::{Heap, Role};
+use crate::heap::{Front, Heap, Role};
 use crate::lock::InChild;
 use crate::os::Os;
 use crate::sync::atomic::Ordering;
@@ -31,15 +30,21 @@ impl<O: Os> Allocator<O> {
                     self.os.yield_now();
                 }
                 if (*parked).tenure.is_owned() {
+                    self.counters.own.fetch_add(1, Ordering::Relaxed);
                     self.counters.heaps.fetch_add(1, Ordering::Relaxed);
                     return parked;
                 }
             }
         }
-        self.new_heap(node, Role::Thread)
+        let heap = self.new_heap(node, Role::Thread);
+        if !heap.is_null() {
+            self.counters.own.fetch_add(1, Ordering::Relaxed);
+        }
+        heap
     }
 
-    fn new_heap(&self, node: usize, role: Role) -> *mut Heap {
+    /// A heap that the caller owns. Null: no memory.
+    pub(crate) fn new_heap(&self, node: usize, role: Role) -> *mut Heap {
         let heap: *mut Heap = self.alloc_meta(node, size_of::<Heap>(), align_of::<Heap>()).cast();
         if heap.is_null() {
             return heap;
@@ -94,6 +99,7 @@ impl<O: Os> Allocator<O> {
             let now = self.os.now_ms() as u32;
             // Nobody comes back for what it keeps.
             let keeps = !dissolve && (*heap).kept() * 4 >= self.config.dirty_min() && self.config.purge_thread();
+            self.counters.own.fetch_sub(1, Ordering::Relaxed);
             self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
             self.leave(heap);
             if let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) {
@@ -128,19 +134,17 @@ impl<O: Os> Allocator<O> {
                 return None;
             }
             let result = work();
-            // Nobody comes back here soon: nothing waits.
-            self.flush_batches(heap);
-            self.leave(heap);
+            self.exit(heap);
             Some(result)
         }
     }
 
-    /// Takes the tenure of such a heap; [`leave`](Self::leave) follows. False: the heap is buried.
+    /// Takes the tenure of such a heap; [`exit`](Self::exit) follows. False: the heap is buried.
     ///
     /// # Safety
     /// As for [`with_tenure`](Self::with_tenure).
     #[inline]
-    pub(crate) unsafe fn enter(&self, heap: *mut Heap) -> bool {
+    pub unsafe fn enter(&self, heap: *mut Heap) -> bool {
         let mut spins = 0u32;
         // SAFETY: a live heap.
         unsafe {
@@ -158,6 +162,19 @@ impl<O: Os> Allocator<O> {
         true
     }
 
+    /// Gives the tenure of such a heap back.
+    ///
+    /// # Safety
+    /// The caller has it from [`enter`](Self::enter).
+    pub unsafe fn exit(&self, heap: *mut Heap) {
+        // SAFETY: the caller's heap.
+        unsafe {
+            // Nobody comes back here soon: nothing waits.
+            self.flush_batches(heap);
+            self.leave(heap);
+        }
+    }
+
     /// A first-class heap, parked; null: no memory. To be used through
     /// [`with_tenure`](Self::with_tenure).
     pub fn new_user_heap(&self) -> *mut Heap {
@@ -172,7 +189,7 @@ impl<O: Os> Allocator<O> {
             let ready = unsafe {
                 self.with_tenure(vacant, || {
                     self.settle(vacant, true);
-                    (*vacant).role = Role::User;
+                    (*vacant).front.role = Role::User;
                 })
             };
             if ready.is_some() {
@@ -198,13 +215,7 @@ impl<O: Os> Allocator<O> {
             if self.with_tenure(heap, || self.release_all(heap)).is_none() {
                 return;
             }
-            self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
-            // Its struct serves a thread next; stale readers of the role only choose between two
-            // correct ways to send a block home.
-            (*heap).role = Role::Thread;
-            if let Some(mut stores) = self.node((*heap).node as usize).lock(&self.os, self.os.thread()) {
-                stores.pool.park(heap, true, 0);
-            }
+            self.retire_heap(heap);
         }
     }
 
@@ -224,12 +235,25 @@ impl<O: Os> Allocator<O> {
         match self.late.compare_exchange(null_mut(), heap, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => heap,
             Err(other) => {
-                self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
-                if let Some(mut stores) = self.node(0).lock(&self.os, self.os.thread()) {
-                    // SAFETY: nobody else knows it.
-                    unsafe { stores.pool.park(heap, true, 0) };
-                }
+                // SAFETY: nobody else knows it.
+                unsafe { self.retire_heap(heap) };
                 other
+            }
+        }
+    }
+
+    /// Files a heap without spans for whoever needs one next.
+    ///
+    /// # Safety
+    /// The heap is parked, has no spans, and nobody uses it.
+    pub(crate) unsafe fn retire_heap(&self, heap: *mut Heap) {
+        self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
+        // SAFETY: the caller's heap.
+        unsafe {
+            // Stale readers of the role only choose between two correct ways to send a block home.
+            (*heap).front.role = Role::Thread;
+            if let Some(mut stores) = self.node((*heap).node as usize).lock(&self.os, self.os.thread()) {
+                stores.pool.park(heap, true, 0);
             }
         }
     }
@@ -258,8 +282,8 @@ impl<O: Os> Allocator<O> {
     /// spans stay valid, free runs are lost (and shared with the parent, so they cost no memory).
     ///
     /// # Safety
-    /// The process has this one thread; `own` is its heap.
-    pub unsafe fn fork_child(&self, own: *mut Heap) {
+    /// The process has this one thread; `own` is its front.
+    pub unsafe fn fork_child(&self, own: *mut Front) {
         self.purger.store(0, Ordering::Relaxed);
         self.limits.in_child(self.os.thread());
         let late = self.late.load(Ordering::Relaxed);
@@ -280,17 +304,18 @@ impl<O: Os> Allocator<O> {
             self.for_each_heap(|heap| {
                 let tenure = &(*heap).tenure;
                 let pool = &mut self.node((*heap).node as usize).alone().pool;
-                let thread = (*heap).role == Role::Thread && heap != late;
+                let thread = (*heap).front.role == Role::Thread && heap != late;
                 if tenure.is_parked() && thread && torn >> (*heap).node & 1 == 1 {
                     pool.park(heap, false, 0);
                 }
-                if heap == own || tenure.is_dead() || tenure.is_parked() {
+                if heap.cast() == own || tenure.is_dead() || tenure.is_parked() {
                     return;
                 }
                 let settled = !Heap::is_unsettled(heap);
                 if settled && thread && tenure.is_owned() && !mine {
                     tenure.orphaned_by_fork();
                     pool.park(heap, false, 0);
+                    self.counters.own.fetch_sub(1, Ordering::Relaxed);
                     self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
                 } else if settled && !thread {
                     // Entered, but its lists are whole.
@@ -304,16 +329,8 @@ impl<O: Os> Allocator<O> {
             });
             if !mine {
                 self.for_each_node(|_, node| node.alone().pool.drop_dead());
+                self.crowd_in_child(own);
             }
         }
-    }
-
-    /// True when `heap` is one that a thread may allocate from.
-    ///
-    /// # Safety
-    /// `heap` is [`Heap::empty`] or a heap of this allocator.
-    pub unsafe fn is_usable(&self, heap: *mut Heap) -> bool {
-        // SAFETY: roles of live heaps are fixed.
-        addr(heap) != 0 && unsafe { (*heap).role != Role::Empty }
     }
 }

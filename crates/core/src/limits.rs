@@ -29,7 +29,7 @@
 
 use crate::allocator::Allocator;
 use crate::class::SLICE;
-use crate::heap::Heap;
+use crate::heap::Front;
 use crate::os::{Bound, Os, Source, SystemLimits};
 use crate::page_heap::PageFigures;
 use crate::stats::Limits as Effective;
@@ -356,11 +356,11 @@ impl<O: Os> Allocator<O> {
     /// enough, calls the callback.
     ///
     /// # Safety
-    /// The caller has the tenure of `own`, which may be [`Heap::empty`], is not inside it, and holds no
-    /// lock.
+    /// `own` is the front of the calling thread's heap or pocket, [`Front::empty`] or null; the thread is not inside a
+    /// heap and holds no lock.
     #[cold]
     #[inline(never)]
-    pub unsafe fn at_soft_limit(&self, own: *mut Heap) {
+    pub unsafe fn at_soft_limit(&self, own: *mut Front) {
         let thread = self.os.thread();
         let limits = &self.limits;
         if limits.due.load(Ordering::Relaxed) != thread || !Limits::enter(&limits.calling, thread) {

@@ -3,6 +3,7 @@
 //! Used under the node's lock, like the page heap beside it; makes no system call.
 
 use crate::class::CLASSES;
+use crate::crowd::Pocket;
 use crate::heap::Heap;
 use crate::page_heap::older;
 use crate::span::{Block, OWNER_NONE, OWNER_ORPHAN, Place, Span, SpanList};
@@ -18,6 +19,8 @@ pub struct NodePool {
     pub parked_count: u64,
     /// Heaps without spans.
     vacant: *mut Heap,
+    /// Pockets that no thread has.
+    pockets: *mut Pocket,
     /// Orphaned spans with free blocks, by class.
     orphans: [SpanList; CLASSES],
     /// Orphaned spans without.
@@ -34,6 +37,7 @@ impl NodePool {
             parked: null_mut(),
             parked_count: 0,
             vacant: null_mut(),
+            pockets: null_mut(),
             orphans: [SpanList::EMPTY; CLASSES],
             full: SpanList::EMPTY,
             orphan_count: 0,
@@ -142,6 +146,32 @@ impl NodePool {
             self.parked_count -= 1;
         }
         heap
+    }
+
+    /// Takes a pocket that no thread has, or null.
+    #[must_use]
+    pub fn take_pocket(&mut self) -> *mut Pocket {
+        let pocket = self.pockets;
+        if !pocket.is_null() {
+            // SAFETY: a pocket of the pool; `next` belongs to it.
+            self.pockets = unsafe { (*pocket).next };
+        }
+        pocket
+    }
+
+    /// Files a pocket that its thread does not need any more.
+    ///
+    /// # Safety
+    /// The pocket is in no pool, and no thread's.
+    pub unsafe fn put_pocket(&mut self, pocket: *mut Pocket) {
+        // SAFETY: the caller's pocket.
+        unsafe { (*pocket).next = self.pockets };
+        self.pockets = pocket;
+    }
+
+    /// In a fork's child, before all pockets are filed anew.
+    pub fn forget_pockets(&mut self) {
+        self.pockets = null_mut();
     }
 
     /// In a fork's child, when a thread was inside the lock: forgets the orphans, which are found again

@@ -138,6 +138,8 @@ pub struct Options {
     pub purge_thread: bool,
     /// Heaps of threads that left which wait whole for the next thread.
     pub parked_heaps: u32,
+    /// Threads that get a heap of their own at once; further ones share the heaps of CPUs until they are busy.
+    pub own_heaps: u32,
     /// What follows the message on a bad free.
     pub misuse: Misuse,
     /// Bytes of span memory that may be mapped; 0 for no limit.
@@ -164,6 +166,7 @@ impl Options {
             purge_delay: 0,
             purge_thread: false,
             parked_heaps: 0,
+            own_heaps: 0,
             misuse: Misuse::Abort,
             limit: 0,
             soft_limit: 0,
@@ -325,6 +328,7 @@ impl Options {
             Key::PurgeDelay => self.purge_delay as u64,
             Key::PurgeThread => self.purge_thread as u64,
             Key::ParkedHeaps => self.parked_heaps as u64,
+            Key::OwnHeaps => self.own_heaps as u64,
             Key::Misuse => self.misuse as u64,
             Key::Limit => self.limit as u64,
             Key::SoftLimit => self.soft_limit as u64,
@@ -345,6 +349,7 @@ impl Options {
             Key::PurgeDelay => self.purge_delay = raw as u32,
             Key::PurgeThread => self.purge_thread = raw != 0,
             Key::ParkedHeaps => self.parked_heaps = raw as u32,
+            Key::OwnHeaps => self.own_heaps = raw as u32,
             Key::Misuse => self.misuse = Misuse::of(raw),
             Key::Limit => self.limit = raw as usize,
             Key::SoftLimit => self.soft_limit = raw as usize,
@@ -412,6 +417,11 @@ impl Options {
     /// With [`parked_heaps`](Self::parked_heaps). Panics above 4096.
     pub const fn with_parked_heaps(self, heaps: u32) -> Self {
         self.with(Key::ParkedHeaps, heaps as u64)
+    }
+
+    /// With [`own_heaps`](Self::own_heaps). Panics above 1,000,000.
+    pub const fn with_own_heaps(self, heaps: u32) -> Self {
+        self.with(Key::OwnHeaps, heaps as u64)
     }
 
     /// With [`misuse`](Self::misuse).

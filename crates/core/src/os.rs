@@ -231,6 +231,11 @@ pub unsafe trait Os: Sync + 'static {
         0
     }
 
+    /// Index of the CPU the calling thread runs on; a hint, as it may run on another at once. No system call.
+    fn cpu(&self) -> usize {
+        0
+    }
+
     /// Number of NUMA nodes this process may run on, at least 1.
     fn nodes(&self) -> usize {
         1

@@ -253,8 +253,8 @@ impl<O: Os> Allocator<O> {
     /// One round of the purge thread; returns the ms to sleep, or 0 when it has nothing left to do.
     pub(crate) fn tick(&self) -> u32 {
         let now = self.os.now_ms() as u32;
-        let work_left = || {
-            let mut left = false;
+        let work_left = |warm: bool| {
+            let mut left = warm;
             self.for_each_node(|_, node| {
                 if let Some(stores) = node.lock(&self.os, self.os.thread()) {
                     left |= stores.pages.figures.loose() > 0 || stores.pool.has_unsettled();
@@ -263,17 +263,20 @@ impl<O: Os> Allocator<O> {
             left
         };
         self.settle_parked(now);
+        let warm = self.settle_idle_crowd();
         self.for_each_node(|index, _| {
             self.purge(index, now, self.os.thread(), |_| 0);
         });
         if self.is_reading_due() {
             self.look(false);
         }
-        if !work_left() {
+        if !work_left(warm) {
             // Whoever frees from here on sees 0 and starts another thread; what was freed just
             // before is seen here.
             self.purger.store(0, Ordering::SeqCst);
-            if !work_left() || self.purger.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_err() {
+            if !work_left(false)
+                || self.purger.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_err()
+            {
                 return 0;
             }
         }

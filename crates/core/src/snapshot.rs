@@ -2,7 +2,7 @@
 
 use crate::allocator::Allocator;
 use crate::class::{CLASSES, SLICE, size_of_class};
-use crate::heap::Heap;
+use crate::heap::{Front, Heap, Role};
 use crate::os::Os;
 use crate::span::{Kind, Place, Span};
 use crate::stats::{ClassStats, Snapshot};
@@ -12,7 +12,7 @@ use core::ptr::{null_mut, read_volatile};
 impl<O: Os> Allocator<O> {
     /// Fills `out` with the figures of this moment.
     ///
-    /// `own`: the calling thread's heap (or [`Heap::empty`]), whose figures are exact. Of other
+    /// `own`: the calling thread's heap (or null), whose figures are exact. Of other
     /// threads' heaps, the blocks at hand in their current spans count as in use: at most one span
     /// a class and heap. Cost: proportional to the number of spans; the node's lock is held for a
     /// part of it at a time.
@@ -46,6 +46,7 @@ impl<O: Os> Allocator<O> {
         out.limits = self.effective_limits();
         out.huge_fallback = self.huge.fallbacks();
         out.heaps = self.counters.heaps.load(Ordering::Relaxed);
+        out.pockets = self.counters.pockets.load(Ordering::Relaxed);
         out.os_calls = self.counters.os_calls.load(Ordering::Relaxed);
         out.purged = self.counters.purged.load(Ordering::Relaxed);
         out.purges = self.counters.purges.load(Ordering::Relaxed);
@@ -113,13 +114,16 @@ impl<O: Os> Allocator<O> {
     /// to `keep` bytes of dirty memory. True when any memory went back to the system.
     ///
     /// # Safety
-    /// The caller has the tenure of `own`, which may be [`Heap::empty`].
-    pub unsafe fn trim_all(&self, own: *mut Heap, keep: usize) -> bool {
+    /// `own` is the front of the calling thread's heap or pocket, [`Front::empty`] or null.
+    pub unsafe fn trim_all(&self, own: *mut Front, keep: usize) -> bool {
         // SAFETY: the caller's heap, and heaps that were taken out of the pool and entered.
         unsafe {
-            if self.is_usable(own) {
-                self.settle(own, false);
+            match own.as_ref().map_or(Role::Empty, |front| front.role) {
+                Role::Thread => self.settle(own.cast(), false),
+                Role::Pocket => self.empty_pocket(own.cast()),
+                Role::Empty | Role::User | Role::Cpu => {}
             }
+            self.settle_crowd();
             self.for_each_node(|_, node| {
                 let mut done: *mut Heap = null_mut();
                 loop {

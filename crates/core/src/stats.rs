@@ -104,8 +104,10 @@ pub struct Snapshot {
     pub large_peak: u64,
     /// Highest `large_bytes` so far.
     pub large_peak_bytes: usize,
-    /// Heaps of living threads and first-class heaps.
+    /// Heaps of living threads and of CPUs, and first-class heaps.
     pub heaps: u64,
+    /// Living threads that share the heaps of CPUs.
+    pub pockets: u64,
     /// Heaps of threads that left, waiting for the next thread.
     pub parked: u64,
     /// Orphaned spans, waiting for whoever needs their class.
@@ -143,6 +145,7 @@ impl Snapshot {
         large_peak: 0,
         large_peak_bytes: 0,
         heaps: 0,
+        pockets: 0,
         parked: 0,
         orphans: 0,
         limits: Limits::NONE,

@@ -247,8 +247,8 @@ fn the_option_limits_threads_that_map_at_once() {
             }
         });
         let mut snapshot = Snapshot::EMPTY;
-        // SAFETY: the empty heap is nobody's.
-        unsafe { allocator.snapshot(common::oracle::empty(), &mut snapshot) };
+        // SAFETY: no heap.
+        unsafe { allocator.snapshot(common::oracle::nobody(), &mut snapshot) };
         assert!(snapshot.mapped <= 8 * MIB, "{} bytes mapped", snapshot.mapped);
     }
 }

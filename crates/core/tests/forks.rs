@@ -49,7 +49,7 @@ impl Rig {
         as_thread(0, || {
             self.allocator.fork_prepare();
             // SAFETY: the others do not run any more.
-            unsafe { self.allocator.fork_child(self.heaps[0]) };
+            unsafe { self.allocator.fork_child(self.heaps[0].cast()) };
         });
     }
 
@@ -138,7 +138,7 @@ fn a_fork_by_the_holder_of_the_lock_leaves_it_to_itself() {
         assert_eq!(rig.locked(0), [true, false, false]);
         rig.allocator.fork_prepare();
         // SAFETY: the others do not run any more.
-        unsafe { rig.allocator.fork_child(rig.heaps[0]) };
+        unsafe { rig.allocator.fork_child(rig.heaps[0].cast()) };
         assert_eq!(rig.locked(0), [true, false, false], "it goes on there");
         // In the handler, what needs the node is refused; nothing hangs.
         // SAFETY: our heap.
@@ -169,7 +169,7 @@ fn stores_that_a_fork_caught_in_the_middle_begin_anew() {
     as_thread(0, || {
         // `fork_prepare` gave up waiting.
         // SAFETY: the others do not run any more.
-        unsafe { rig.allocator.fork_child(rig.heaps[0]) };
+        unsafe { rig.allocator.fork_child(rig.heaps[0].cast()) };
     });
     std::mem::forget(held);
     assert_eq!(rig.locked(0), [false]);
@@ -185,7 +185,7 @@ fn stores_that_a_fork_caught_in_the_middle_begin_anew() {
     assert!(new.iter().all(|block| !block.is_null()));
     new.into_iter().for_each(|block| rig.free(0, block));
     // SAFETY: our heap.
-    as_thread(0, || unsafe { rig.allocator.trim_all(rig.heaps[0], 0) });
+    as_thread(0, || unsafe { rig.allocator.trim_all(rig.heaps[0].cast(), 0) });
     assert_eq!(rig.mock.take_err(), "");
 }
 

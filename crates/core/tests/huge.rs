@@ -486,7 +486,7 @@ fn auto_opens_frames_one_at_a_time_for_small_blocks_beyond_32_mib() {
     assert!(figures.dirty > 0 && figures.dirty < HUGE, "{figures:?}");
     blocks.into_iter().for_each(|block| rig.free(block));
     // SAFETY: our heap.
-    unsafe { rig.allocator.trim_all(rig.heap, 0) };
+    unsafe { rig.allocator.trim_all(rig.heap.cast(), 0) };
     let figures = rig.figures();
     assert_eq!((figures.active, figures.dirty, figures.held), (0, 0, 0));
     assert_eq!(figures.mapped, figures.clean);
@@ -569,7 +569,7 @@ fn after_refused_advice_auto_opens_no_frame_for_a_while() {
         rig.free(block);
     }
     // SAFETY: our heap.
-    unsafe { rig.allocator.trim_all(rig.heap, 0) };
+    unsafe { rig.allocator.trim_all(rig.heap.cast(), 0) };
     let figures = rig.figures();
     assert_eq!((figures.active, figures.dirty, figures.huge), (0, 0, 0));
 }

@@ -107,7 +107,7 @@ impl Rig {
     fn outside(&self) {
         if self.allocator.is_soft_limit_due() {
             // SAFETY: our heap, whose work is done.
-            unsafe { self.allocator.at_soft_limit(self.heap) };
+            unsafe { self.allocator.at_soft_limit(self.heap.cast()) };
         }
     }
 
@@ -458,7 +458,7 @@ fn nodes_share_the_soft_limit() {
         unsafe {
             let block = allocator.alloc(heap, MIB, 16);
             if allocator.is_soft_limit_due() {
-                allocator.at_soft_limit(heap);
+                allocator.at_soft_limit(heap.cast());
             }
             held += MIB;
             blocks.push((heap, block));
@@ -518,7 +518,7 @@ fn many_threads_around_the_limit() {
                             unsafe {
                                 let block = allocator.alloc(heap, size, 16);
                                 if allocator.is_soft_limit_due() {
-                                    allocator.at_soft_limit(heap);
+                                    allocator.at_soft_limit(heap.cast());
                                 }
                                 block.write_bytes(size as u8, size.min(64));
                                 blocks.push((block, size));

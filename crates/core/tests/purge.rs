@@ -4,7 +4,7 @@
 mod common;
 
 use common::Owned;
-use common::oracle::empty;
+use common::oracle::nobody;
 use std::ptr::null_mut;
 use stratalloc_core::class::SLICE;
 use stratalloc_core::heap::Heap;
@@ -322,9 +322,9 @@ fn trim_keeps_what_it_is_told_to() {
     assert!(rig.figures().active > 0);
     // SAFETY: our heap, not used after.
     unsafe { rig.allocator.park(rig.heap) };
-    // SAFETY: the empty heap is nobody's.
-    assert!(unsafe { rig.allocator.trim_all(empty(), 0) });
-    let snapshot = rig.allocator.figures(empty());
+    // SAFETY: no heap.
+    assert!(unsafe { rig.allocator.trim_all(nobody().cast(), 0) });
+    let snapshot = rig.allocator.figures(nobody());
     assert_eq!((snapshot.allocated, snapshot.active, snapshot.dirty), (0, 0, 0));
     assert_eq!((snapshot.parked, snapshot.heaps), (1, 0));
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::Owned;
-use common::oracle::{Op, Oracle, THREADS, empty};
+use common::oracle::{Op, Oracle, THREADS, nobody};
 use stratalloc_core::options::Options;
 use stratalloc_os::mock::Mock;
 
@@ -107,7 +107,7 @@ fn a_user_heap_gives_all_blocks_of_an_orphan_back() {
 fn metadata_mapped_by_two_threads_at_once_is_taken_once() {
     let mock = Mock::new(4096);
     let allocator = Owned::new(&mock);
-    let metadata = || allocator.figures(empty()).metadata;
+    let metadata = || allocator.figures(nobody()).metadata;
     let mut inner = std::ptr::null_mut();
     let before = loop {
         let before = metadata();

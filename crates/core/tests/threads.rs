@@ -8,7 +8,7 @@
 
 mod common;
 
-use common::oracle::empty;
+use common::oracle::nobody;
 use common::random::{Random, seed};
 use common::{Checked, Owned, pattern};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -130,8 +130,8 @@ fn allocator(options: Options) -> (Mock, Owned) {
 
 fn figures(allocator: &Alloc) -> Snapshot {
     let mut snapshot = Snapshot::EMPTY;
-    // SAFETY: the empty heap is nobody's.
-    unsafe { allocator.snapshot(empty(), &mut snapshot) };
+    // SAFETY: no heap.
+    unsafe { allocator.snapshot(nobody(), &mut snapshot) };
     assert!(snapshot.allocated <= snapshot.active && snapshot.active <= snapshot.mapped, "{snapshot:?}");
     assert_eq!(snapshot.active + snapshot.dirty + snapshot.clean, snapshot.mapped);
     snapshot
@@ -140,8 +140,8 @@ fn figures(allocator: &Alloc) -> Snapshot {
 /// All threads have left and all blocks are freed.
 #[track_caller]
 fn nothing_is_left(allocator: &Alloc) {
-    // SAFETY: the empty heap is nobody's.
-    unsafe { allocator.trim_all(empty(), 0) };
+    // SAFETY: no heap.
+    unsafe { allocator.trim_all(nobody().cast(), 0) };
     let snapshot = figures(allocator);
     assert_eq!((snapshot.allocated, snapshot.active, snapshot.dirty), (0, 0, 0), "{snapshot:?}");
     assert_eq!((snapshot.heaps, snapshot.orphans), (0, 0));
@@ -225,8 +225,8 @@ fn all_to_all(options: Options, name: &str) {
         });
         scope.spawn(move || {
             while !done.load(Ordering::Relaxed) {
-                // SAFETY: the empty heap is nobody's.
-                unsafe { allocator.trim_all(empty(), 256 << 10) };
+                // SAFETY: no heap.
+                unsafe { allocator.trim_all(nobody().cast(), 256 << 10) };
                 yield_now();
             }
         });
@@ -363,8 +363,8 @@ fn memory_of_a_sleeping_owner_comes_back() {
                 });
             }
         });
-        // SAFETY: the empty heap is nobody's.
-        unsafe { allocator.trim_all(empty(), 0) };
+        // SAFETY: no heap.
+        unsafe { allocator.trim_all(nobody().cast(), 0) };
         let snapshot = figures(allocator);
         // One span of each of six classes may be not carved to its end, which is no full span.
         assert!(snapshot.active <= 6 * 4 * (64 << 10), "{} bytes of {before} stay", snapshot.active);
@@ -554,8 +554,8 @@ fn the_late_heap_serves_many_threads() {
     }
     // SAFETY: as above.
     unsafe { allocator.with_tenure(late, || allocator.settle(late, true)) }.unwrap();
-    // SAFETY: the empty heap is nobody's.
-    unsafe { allocator.trim_all(empty(), 0) };
+    // SAFETY: no heap.
+    unsafe { allocator.trim_all(nobody().cast(), 0) };
     let snapshot = figures(allocator);
     assert_eq!((snapshot.allocated, snapshot.active, snapshot.dirty), (0, 0, 0), "{snapshot:?}");
 }

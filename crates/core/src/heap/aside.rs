@@ -13,7 +13,7 @@
 //! So a current span's free blocks are in `lists[class]`, in its own `free`, or in both; which of them an own
 //! free pushes on, `Span::list` says and nothing else asks.
 
-use super::fast::pop;
+use super::pop;
 use super::{Heap, Unsettled};
 use crate::class::{MIN_BLOCK, size_of_class};
 use crate::span::{Block, Span};
@@ -31,24 +31,23 @@ impl Heap {
         // SAFETY: the caller's heap and span; the links are those of its free blocks.
         unsafe {
             let class = (*span).class as usize;
-            let list: *mut *mut Block = &raw mut (*heap).lists[class];
+            let list: *mut *mut Block = &raw mut (*heap).front.lists[class];
             let aside = size_of_class(class) <= LARGEST && !(*list).is_null() && !(**list).next.is_null();
             (*span).list = if aside { &raw mut (*span).free } else { list };
         }
     }
 
     /// A block of the class that was set aside, and the others become the heap's list, which is empty; null: there
-    /// is none, or the heap counts or is in the middle of something (or is [`Heap::empty`]). What `malloc` tries
-    /// before its slow path.
+    /// is none, or the heap counts or is in the middle of something. What `malloc` tries before its slow path.
     ///
     /// # Safety
     /// The caller has the heap's tenure; the list is empty.
     #[inline]
     pub unsafe fn pop_aside(heap: *mut Heap, class: usize) -> *mut Block {
-        // SAFETY: the caller's heap; the empty one has nothing aside and is not written.
+        // SAFETY: the caller's heap.
         unsafe {
             let ready = !(*heap).counting && (*heap).depth == 0;
-            if ready && Self::take_aside(heap, class) { pop(heap, class) } else { null_mut() }
+            if ready && Self::take_aside(heap, class) { pop(&raw mut (*heap).front, class) } else { null_mut() }
         }
     }
 
@@ -66,7 +65,7 @@ impl Heap {
             }
             // A fork in between finds the blocks in both lists, and the heap unsettled.
             let _unsettled = Unsettled::enter(heap);
-            (*heap).lists[class] = (*span).free;
+            (*heap).front.lists[class] = (*span).free;
             (*span).free = null_mut();
             Self::aim(heap, span);
             true
@@ -81,7 +80,7 @@ impl Heap {
         // SAFETY: the caller's heap and its current span.
         unsafe {
             let span = (*heap).current[class];
-            !(*heap).lists[class].is_null() || !span.is_null() && !(*span).free.is_null()
+            !(*heap).front.lists[class].is_null() || !span.is_null() && !(*span).free.is_null()
         }
     }
 
@@ -92,7 +91,7 @@ impl Heap {
     pub(super) unsafe fn unlist(heap: *mut Heap, span: *mut Span) {
         // SAFETY: the caller's heap and span.
         unsafe {
-            let list: *mut *mut Block = &raw mut (*heap).lists[(*span).class as usize];
+            let list: *mut *mut Block = &raw mut (*heap).front.lists[(*span).class as usize];
             let head = *list;
             if head.is_null() {
                 return;

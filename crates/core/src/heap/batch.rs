@@ -49,10 +49,6 @@ pub(super) struct Batches {
 
 const _: () = assert!(SLOTS <= u32::BITS as usize);
 
-impl Batches {
-    pub(super) const EMPTY: Batches = Batches { open: 0, slots: [Batch::EMPTY; SLOTS] };
-}
-
 fn slot_of(span: *mut Span) -> usize {
     (addr(span) >> 7) % SLOTS
 }
@@ -63,7 +59,7 @@ impl<O: Os> Allocator<O> {
     /// the one freed last) and nothing was done.
     ///
     /// # Safety
-    /// The caller has the heap's tenure, or the heap is [`Heap::empty`]; `block` is null or below
+    /// The caller has the heap's tenure; `block` is null or below
     /// [`ADDRESS_END`](crate::directory::ADDRESS_END) and, if it is a block of this allocator, in use.
     #[inline(always)]
     pub unsafe fn free_batched_or(
@@ -73,7 +69,7 @@ impl<O: Os> Allocator<O> {
         full: impl FnOnce(usize),
         slow: impl FnOnce(*mut u8),
     ) {
-        // SAFETY: a span with a batch is alive, small and of a thread heap; the empty heap has no batch.
+        // SAFETY: a span with a batch is alive, small and of a thread heap.
         unsafe {
             let span = self.directory.lookup(addr(block));
             let slot = slot_of(span);
@@ -124,7 +120,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap; the block was the program's and is now ours.
         unsafe {
             let owner = (*span).owner();
-            let user = owner > 2 && owner != addr(heap) && (*ptr::<Heap>(owner)).role == Role::User;
+            let user = owner > 2 && owner != addr(heap) && (*ptr::<Heap>(owner)).front.role == Role::User;
             let size = (*span).block_size;
             if user || (*span).kind == Kind::Large || size * 2 > BYTES {
                 return self.send(heap, span, block, block, 1, 0);

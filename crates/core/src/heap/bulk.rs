@@ -73,7 +73,7 @@ impl<O: Os> Allocator<O> {
                 if (*heap).tenure.has_pending() {
                     self.collect_pending(heap);
                 }
-                if !(*heap).lists[class].is_null() || Heap::take_aside(heap, class) {
+                if !(*heap).front.lists[class].is_null() || Heap::take_aside(heap, class) {
                     continue;
                 }
                 done += take_fresh((*heap).current[class], &mut out[done..]);
@@ -89,14 +89,14 @@ impl<O: Os> Allocator<O> {
         let mut done = 0;
         // SAFETY: a list of the caller's heap; its blocks are free memory of the current span.
         unsafe {
-            let mut list: *mut Block = (*heap).lists[class];
+            let mut list: *mut Block = (*heap).front.lists[class];
             for place in out {
                 let Some(block) = NonNull::new(list) else { break };
                 place.write(block.cast());
                 list = (*list).next;
                 done += 1;
             }
-            (*heap).lists[class] = list;
+            (*heap).front.lists[class] = list;
         }
         done
     }

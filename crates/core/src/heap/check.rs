@@ -112,7 +112,7 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let own = (*span).list == &raw mut (*span).free;
             let other = match (*span).place {
-                Place::Current if own => (*heap).lists[(*span).class as usize],
+                Place::Current if own => (*heap).front.lists[(*span).class as usize],
                 Place::Current => (*span).free,
                 _ => return false,
             };

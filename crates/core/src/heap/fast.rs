@@ -2,19 +2,19 @@
 //!
 //! Instruction counts are gated (`cargo xtask gate`): a change here that costs one shows itself.
 
-use super::Heap;
+use super::Front;
 use crate::addr::addr;
 use crate::class::{SMALL_MAX, TABLE, index};
 use crate::directory::Directory;
 use crate::span::{Block, Span};
 
 /// A block of at least `size` bytes aligned to 16 B, or what `slow` returns when the heap has none
-/// at hand (or is [`Heap::empty`], or the size is large). 13 instructions.
+/// at hand (or is [`Front::empty`], or the size is large). 13 instructions.
 ///
 /// # Safety
-/// The caller has the heap's tenure.
+/// The caller has the tenure of the heap (or has the pocket) that `front` is of.
 #[inline(always)]
-pub unsafe fn alloc_or(heap: *mut Heap, size: usize, slow: impl FnOnce(usize) -> *mut u8) -> *mut u8 {
+pub unsafe fn alloc_or(front: *mut Front, size: usize, slow: impl FnOnce(usize) -> *mut u8) -> *mut u8 {
     if size > SMALL_MAX {
         return slow(size);
     }
@@ -22,7 +22,7 @@ pub unsafe fn alloc_or(heap: *mut Heap, size: usize, slow: impl FnOnce(usize) ->
     // table's proof.
     unsafe {
         let class = *TABLE.get_unchecked(index(size)) as usize;
-        alloc_class_or(heap, class, || slow(size))
+        alloc_class_or(front, class, || slow(size))
     }
 }
 
@@ -31,9 +31,9 @@ pub unsafe fn alloc_or(heap: *mut Heap, size: usize, slow: impl FnOnce(usize) ->
 /// # Safety
 /// As for [`alloc_or`]; `class` is below `CLASSES`.
 #[inline(always)]
-pub unsafe fn alloc_class_or(heap: *mut Heap, class: usize, slow: impl FnOnce() -> *mut u8) -> *mut u8 {
+pub unsafe fn alloc_class_or(front: *mut Front, class: usize, slow: impl FnOnce() -> *mut u8) -> *mut u8 {
     // SAFETY: the caller's contract.
-    match unsafe { pop(heap, class) } {
+    match unsafe { pop(front, class) } {
         block if block.is_null() => slow(),
         block => block.cast(),
     }
@@ -44,11 +44,11 @@ pub unsafe fn alloc_class_or(heap: *mut Heap, class: usize, slow: impl FnOnce() 
 /// # Safety
 /// As for [`alloc_class_or`].
 #[inline(always)]
-pub(super) unsafe fn pop(heap: *mut Heap, class: usize) -> *mut Block {
-    // SAFETY: a list of the caller's heap; its blocks are free memory of the current span. The
-    // empty heap's lists are null and never written.
+pub(crate) unsafe fn pop(front: *mut Front, class: usize) -> *mut Block {
+    // SAFETY: a list of the caller's; its blocks are free memory. The empty front's lists are null and never
+    // written.
     unsafe {
-        let list = (&raw mut (*heap).lists).cast::<*mut Block>().add(class);
+        let list = (&raw mut (*front).lists).cast::<*mut Block>().add(class);
         let block = *list;
         if !block.is_null() {
             *list = (*block).next;
@@ -57,16 +57,16 @@ pub(super) unsafe fn pop(heap: *mut Heap, class: usize) -> *mut Block {
     }
 }
 
-/// Frees a block of a span that `heap` owns; `event` when the span's countdown ends, `slow` for
+/// Frees a block of a span that the heap owns whose front is `front`; `event` when the span's countdown ends, `slow` for
 /// everything else: null, foreign, another heap's, large. 17 instructions.
 ///
 /// # Safety
-/// The caller has the heap's tenure; `block` is null or below
+/// As for [`alloc_or`]; `block` is null or below
 /// [`ADDRESS_END`](crate::directory::ADDRESS_END) and, if it is a block of this allocator, in use.
 #[inline(always)]
 pub unsafe fn dealloc_or(
     directory: &Directory,
-    heap: *mut Heap,
+    front: *mut Front,
     block: *mut u8,
     event: impl FnOnce(*mut Span),
     slow: impl FnOnce(*mut u8),
@@ -74,7 +74,7 @@ pub unsafe fn dealloc_or(
     // SAFETY: a span is found only if the caller's heap owns it, and then its first line is the
     // caller's.
     unsafe {
-        let Some(span) = directory.lookup_owned(addr(block), addr(heap)) else { return slow(block) };
+        let Some(span) = directory.lookup_owned(addr(block), addr(front)) else { return slow(block) };
         let list = (*span).list;
         let block = block.cast::<Block>();
         (*block).next = *list;

@@ -36,7 +36,7 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let _unsettled = Unsettled::enter(heap);
             if (*span).owner() == OWNER_ORPHAN {
-                if (*heap).role == Role::User {
+                if (*heap).front.role == Role::User {
                     if self.give_back(span, head, tail, count) {
                         return;
                     }
@@ -90,7 +90,7 @@ impl<O: Os> Allocator<O> {
             loop {
                 let owner = (*span).owner();
                 if owner == OWNER_ORPHAN {
-                    let user = (*heap).role == Role::User;
+                    let user = (*heap).front.role == Role::User;
                     if !(if user { self.collect_orphan(span) } else { self.claim(heap, span) }) {
                         return;
                     }

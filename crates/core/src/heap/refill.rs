@@ -1,7 +1,6 @@
 //! Where blocks come from when a heap's list is empty.
 
-use super::fast::pop;
-use super::{Heap, Role, Unsettled};
+use super::{Heap, Role, Unsettled, pop};
 use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
 use crate::class::{CLASSES, SLICE, has_many, size_of_class, slices_of_class};
@@ -90,8 +89,9 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let span = (*heap).current[class];
             if !(*heap).counting || span.is_null() {
-                let block = pop(heap, class);
-                return if block.is_null() && Heap::take_aside(heap, class) { pop(heap, class) } else { block };
+                let front = &raw mut (*heap).front;
+                let block = pop(front, class);
+                return if block.is_null() && Heap::take_aside(heap, class) { pop(front, class) } else { block };
             }
             let block = (*span).free;
             if !block.is_null() {
@@ -121,7 +121,7 @@ impl<O: Os> Allocator<O> {
             if (*heap).counting {
                 (*span).free = next;
             } else {
-                (*heap).lists[(*span).class as usize] = next;
+                (*heap).front.lists[(*span).class as usize] = next;
                 Heap::aim(heap, span);
             }
             ptr(first)
@@ -132,7 +132,7 @@ impl<O: Os> Allocator<O> {
     unsafe fn claim_class(&self, heap: *mut Heap, class: usize) -> *mut Span {
         // SAFETY: the caller's heap.
         unsafe {
-            if (*heap).role == Role::User {
+            if (*heap).front.role == Role::User {
                 // It ends with all it owns: other heaps' blocks must not be there.
                 return null_mut();
             }

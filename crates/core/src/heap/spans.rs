@@ -24,7 +24,7 @@ impl<O: Os> Allocator<O> {
                 // The heap's list stays empty, so that every allocation comes to be counted.
                 (*span).list = &raw mut (*span).free;
             } else {
-                (*heap).lists[class] = (*span).free;
+                (*heap).front.lists[class] = (*span).free;
                 (*span).free = null_mut();
                 Heap::aim(heap, span);
             }
@@ -129,7 +129,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap and span.
         unsafe {
             let carved = (*span).carved();
-            let listed = chain_length((*heap).lists[(*span).class as usize], carved);
+            let listed = chain_length((*heap).front.lists[(*span).class as usize], carved);
             carved - listed - chain_length((*span).free, carved - listed)
         }
     }

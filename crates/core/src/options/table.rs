@@ -23,6 +23,7 @@ pub(super) enum Key {
     PurgeDelay,
     PurgeThread,
     ParkedHeaps,
+    OwnHeaps,
     Misuse,
     Limit,
     SoftLimit,
@@ -155,7 +156,7 @@ const LIMIT_MAX: u64 = if usize::BITS > 48 { 1 << 48 } else { usize::MAX as u64 
 /// Every option, in the order in which they are printed.
 pub static TABLE: [Spec; ROWS.len()] = ROWS;
 
-pub(super) const ROWS: [Spec; 14] = [
+pub(super) const ROWS: [Spec; 15] = [
     Spec::new(
         Key::Show,
         "show",
@@ -218,6 +219,13 @@ pub(super) const ROWS: [Spec; 14] = [
         Kind::Count { max: 4096 },
         16,
         "heaps of threads that left which wait whole for the next thread",
+    ),
+    Spec::new(
+        Key::OwnHeaps,
+        "own_heaps",
+        Kind::Count { max: 1_000_000 },
+        16,
+        "threads that get a heap of their own at once; further ones share the CPUs' heaps until they are busy",
     ),
     Spec::new(
         Key::Misuse,

@@ -130,6 +130,10 @@ unsafe impl Os for Checked {
         self.mock.node()
     }
 
+    fn cpu(&self) -> usize {
+        self.mock.cpu()
+    }
+
     fn nodes(&self) -> usize {
         self.mock.nodes()
     }
@@ -188,10 +192,10 @@ impl Owned {
         Self(allocator)
     }
 
-    /// The figures of this moment, seen by who has `heap`, or no heap: [`empty`](super::oracle::empty).
+    /// The figures of this moment, seen by who has `heap`, or no heap: [`nobody`](super::oracle::nobody).
     pub fn figures(&self, heap: *mut Heap) -> Snapshot {
         let mut snapshot = Snapshot::EMPTY;
-        // SAFETY: the caller's heap; the empty one is nobody's.
+        // SAFETY: the caller's heap, or none.
         unsafe { self.snapshot(heap, &mut snapshot) };
         snapshot
     }

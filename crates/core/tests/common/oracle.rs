@@ -173,9 +173,8 @@ impl Oracle {
             }
             Op::Trim { heap: Some(heap), keep } => {
                 let own = self.threads[heap % THREADS];
-                let own = if own.is_null() { empty() } else { own };
                 // SAFETY: the played thread's own heap, or the empty one.
-                as_thread(heap % THREADS, || unsafe { self.allocator.trim_all(own, keep) });
+                as_thread(heap % THREADS, || unsafe { self.allocator.trim_all(own.cast(), keep) });
             }
             Op::Pass { ms } => {
                 self.mock.advance(ms);
@@ -350,7 +349,7 @@ impl Oracle {
 
     /// The figures of this moment.
     pub fn snapshot(&self) -> Snapshot {
-        as_thread(0, || self.allocator.figures(empty()))
+        as_thread(0, || self.allocator.figures(nobody()))
     }
 
     /// Asserts what holds of the figures at any time.
@@ -402,7 +401,7 @@ impl Oracle {
         (0..THREADS).for_each(|thread| self.leave(thread));
         (0..USERS).for_each(|user| self.destroy(user));
         // SAFETY: the empty heap is nobody's.
-        unsafe { self.allocator.trim_all(empty(), 0) };
+        unsafe { self.allocator.trim_all(nobody().cast(), 0) };
         let snapshot = self.check_figures();
         assert_eq!((snapshot.allocated, snapshot.active, snapshot.dirty), (0, 0, 0), "{snapshot:?}");
         assert_eq!((snapshot.large_live, snapshot.large_bytes, snapshot.orphans), (0, 0, 0));
@@ -414,9 +413,8 @@ impl Oracle {
 }
 
 /// The heap of a thread that has none.
-pub fn empty() -> *mut Heap {
-    static EMPTY: Heap = Heap::empty();
-    (&raw const EMPTY).cast_mut()
+pub fn nobody() -> *mut Heap {
+    null_mut()
 }
 
 /// Runs `work` as the played thread of that index.

@@ -151,6 +151,13 @@ pub(super) fn current_node() -> usize {
     node as usize
 }
 
+/// The CPU of the calling thread; 0 if the system does not say.
+pub(super) fn current_cpu() -> usize {
+    // SAFETY: touches no memory of ours.
+    let cpu = unsafe { libc::sched_getcpu() };
+    usize::try_from(cpu).unwrap_or(0)
+}
+
 /// The CPUs that the calling thread may run on, a bit each; returns the bytes written.
 pub(super) fn affinity(mask: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: the kernel writes at most `len` bytes to the slice.

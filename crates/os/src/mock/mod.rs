@@ -492,6 +492,11 @@ unsafe impl Os for Mock {
         NODE.get() % self.nodes()
     }
 
+    /// Threads share two, by their numbers.
+    fn cpu(&self) -> usize {
+        self.thread().wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (usize::BITS - 1)
+    }
+
     fn nodes(&self) -> usize {
         self.0.nodes.load(SeqCst)
     }
