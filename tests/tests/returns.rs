@@ -68,3 +68,18 @@ fn nine_tenths_freed_in_runs_by_a_single_threaded_process() {
 fn nine_tenths_freed_in_runs_by_threads_that_idle() {
     comes_back("small", "idle", 10);
 }
+
+/// A shrunken cache: one block in 64 survives, and most pages between them are free.
+fn pages_between_survivors_go_back(how: &str) {
+    on_library(c("returns/survivors.c").build()).arg(how).args([128, 64, BACK_WITHIN_S]).passes();
+}
+
+#[test]
+fn pages_between_survivors_go_back_when_somebody_trims() {
+    pages_between_survivors_go_back("trim");
+}
+
+#[test]
+fn pages_between_survivors_go_back_in_time() {
+    pages_between_survivors_go_back("clock");
+}

@@ -251,6 +251,7 @@ impl<O: Os> Allocator<O> {
         self.for_each_cpu_heap(|heap| unsafe {
             (*heap).warmth = 0;
             self.settle(heap, false);
+            self.dig_all(heap);
         });
     }
 
@@ -266,6 +267,7 @@ impl<O: Os> Allocator<O> {
             }
             if (*heap).warmth == 1 {
                 self.settle(heap, false);
+                self.dig_all(heap);
             }
             (*heap).warmth = (*heap).warmth.saturating_sub(1);
             left |= (*heap).warmth > 0;

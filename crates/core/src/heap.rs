@@ -19,6 +19,7 @@
 //! * `bulk`: many blocks of a size at once;
 //! * `young`: classes that the heap has hardly used yet;
 //! * `check`: checks of some frees, paid by the slow path;
+//! * `holes`: pages of free blocks inside spans that go back;
 //! * `keep`: which empty spans stay;
 //! * `spans`: the moves of spans between current, full, available, released and orphaned;
 //! * `batch`: frees of blocks that another heap owns, gathered;
@@ -31,6 +32,7 @@ mod bulk;
 mod check;
 mod fast;
 mod foreign;
+mod holes;
 mod keep;
 mod refill;
 mod spans;
@@ -42,6 +44,7 @@ pub use fast::{alloc_class_or, alloc_or, dealloc_or};
 pub use visit::Visitor;
 
 use self::batch::Batches;
+use self::holes::Search;
 use crate::class::CLASSES;
 use crate::remote::Tenure;
 use crate::span::{Block, Span, SpanList};
@@ -103,6 +106,8 @@ pub struct Heap {
     kept: usize,
     /// Checks of own frees left before they are only sampled.
     checks: u32,
+    /// What it knows about holes in its spans.
+    search: Search,
     current: [*mut Span; CLASSES],
     available: [SpanList; CLASSES],
     full: SpanList,
@@ -154,6 +159,7 @@ impl Heap {
             (*heap).node = node;
             (*heap).counting = counting;
             (*heap).checks = check::budget(heaps);
+            (*heap).search = Search::new();
         }
     }
 

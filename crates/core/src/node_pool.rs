@@ -214,7 +214,7 @@ impl NodePool {
         // SAFETY: the caller's span.
         unsafe {
             (*span).list = &raw mut (*span).free;
-            let has_blocks = !(*span).free.is_null() || (*span).carved() < (*span).capacity;
+            let has_blocks = !(*span).free.is_null() || !(*span).is_spent();
             (*span).place = if has_blocks { Place::Orphan } else { Place::OrphanFull };
             (*span).generation = self.generation;
             self.list_of(span).push_back(span);

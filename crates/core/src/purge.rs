@@ -241,7 +241,10 @@ impl<O: Os> Allocator<O> {
                 }
                 // SAFETY: a heap that was taken out of the pool: parked, so entered for the work, or buried.
                 unsafe {
-                    self.with_tenure(heap, || self.settle(heap, false));
+                    self.with_tenure(heap, || {
+                        self.settle(heap, false);
+                        self.dig_all(heap);
+                    });
                     if let Some(mut stores) = node.lock(&self.os, self.os.thread()) {
                         stores.pool.park_settled(heap);
                     }

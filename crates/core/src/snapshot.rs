@@ -61,16 +61,16 @@ impl<O: Os> Allocator<O> {
             }
         });
         // SAFETY: the caller's heap.
-        let carved = unsafe { self.walk_spans(own, &mut out.classes) };
+        let touched = unsafe { self.walk_spans(own, &mut out.classes) };
         let small: usize = out.classes.iter().map(|stats| stats.live as usize * stats.block_size).sum();
         // Spans come and go during the walk: the sum never exceeds what was active at its start.
-        out.touched = (carved + out.large_bytes).min(out.active);
+        out.touched = (touched + out.large_bytes).min(out.active);
         out.allocated = (small + out.large_bytes).min(out.touched);
     }
 
-    /// Adds up the small spans by class; returns the bytes of all blocks ever handed out of them.
+    /// Adds up the small spans by class; returns the bytes of all blocks ever handed out of them, without holes.
     unsafe fn walk_spans(&self, own: *mut Heap, classes: &mut [ClassStats; CLASSES]) -> usize {
-        let mut carved = 0;
+        let mut touched = 0;
         self.directory.for_each_slice(|address, span| {
             // Under the lock the span at an address stays what it is.
             // SAFETY: descriptors are readable for ever; node never changes.
@@ -87,12 +87,12 @@ impl<O: Os> Allocator<O> {
                     stats.spans += 1;
                     stats.capacity += u64::from((*span).capacity);
                     stats.live += u64::from(self.live(own, span));
-                    carved += (*span).carved() as usize * (*span).block_size as usize;
+                    touched += (*span).touched(self.os.page_size());
                 }
                 (*span).slices as usize
             }
         });
-        carved
+        touched
     }
 
     /// Blocks of a small span in the program's hands.
@@ -119,7 +119,10 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap, and heaps that were taken out of the pool and entered.
         unsafe {
             match own.as_ref().map_or(Role::Empty, |front| front.role) {
-                Role::Thread => self.settle(own.cast(), false),
+                Role::Thread => {
+                    self.settle(own.cast(), false);
+                    self.dig_all(own.cast());
+                }
                 Role::Pocket => self.empty_pocket(own.cast()),
                 Role::Empty | Role::User | Role::Cpu => {}
             }
@@ -135,7 +138,10 @@ impl<O: Os> Allocator<O> {
                         break;
                     }
                     if !(*heap).tenure.is_dead() {
-                        self.with_tenure(heap, || self.settle(heap, false));
+                        self.with_tenure(heap, || {
+                            self.settle(heap, false);
+                            self.dig_all(heap);
+                        });
                     }
                     (*heap).next_parked = done;
                     done = heap;

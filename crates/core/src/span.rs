@@ -130,11 +130,12 @@ pub struct Span {
     /// Usable bytes of a large block. Of a small span, the address of the last block in `remote`, for who holds the
     /// span's token.
     pub size: usize,
-    /// Next younger dirty run.
+    /// Next younger dirty run. Of a small span, its holes (see `heap::holes`).
     pub younger: *mut Span,
-    /// Next older dirty run.
+    /// Next older dirty run. Of a small span, its blocks in use when it was last looked at for holes.
     pub older: *mut Span,
-    /// Milliseconds (wrapping) when the run's dirty slices were freed, on average.
+    /// Milliseconds (wrapping) when the run's dirty slices were freed, on average. Of a small span, the round of its heap's
+    /// search for holes in which it was looked at; 0: none.
     pub stamp: u32,
     /// Dirty slices of a free run; of a small span, 1 if it was made from memory that was not zero.
     pub dirty: u32,
@@ -227,6 +228,41 @@ impl Span {
     #[inline(always)]
     pub fn owner(&self) -> usize {
         self.owner.load(Ordering::Relaxed)
+    }
+
+    /// The holes of a small span, a bit each (see `heap::holes`).
+    #[inline]
+    pub fn holes(&self) -> u64 {
+        addr(self.younger) as u64
+    }
+
+    /// Sets [`holes`](Span::holes). Only who owns the span does.
+    pub fn set_holes(&mut self, holes: u64) {
+        self.younger = ptr(holes as usize);
+    }
+
+    /// Blocks of a small span that were in use when it was last looked at for holes; 0: it never was.
+    ///
+    /// # Safety
+    /// The caller has the tenure of the heap that owns the span.
+    pub unsafe fn looked(span: *mut Span) -> u32 {
+        // SAFETY: the owner's field.
+        addr(unsafe { (*span).older }) as u32
+    }
+
+    /// Sets [`looked`](Span::looked).
+    ///
+    /// # Safety
+    /// The caller has the tenure of the heap that owns the span.
+    pub unsafe fn set_looked(span: *mut Span, used: u32) {
+        // SAFETY: as above.
+        unsafe { (*span).older = ptr(used as usize) };
+    }
+
+    /// True when neither fresh memory nor a hole is left of the span.
+    #[inline]
+    pub fn is_spent(&self) -> bool {
+        self.carved() == self.capacity && self.holes() == 0
     }
 
     /// Next span in the pending chain.

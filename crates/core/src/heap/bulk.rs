@@ -76,8 +76,16 @@ impl<O: Os> Allocator<O> {
                 if !(*heap).front.lists[class].is_null() || Heap::take_aside(heap, class) {
                     continue;
                 }
-                done += take_fresh((*heap).current[class], &mut out[done..]);
-                if done == out.len() || !self.next_span(heap, class) {
+                let current = (*heap).current[class];
+                done += take_fresh(current, &mut out[done..]);
+                if done == out.len() {
+                    return done;
+                }
+                if !current.is_null() && (*current).holes() != 0 {
+                    self.fill(heap, current);
+                    continue;
+                }
+                if !self.next_span(heap, class) {
                     return done;
                 }
             }

@@ -59,7 +59,8 @@ impl<O: Os> Allocator<O> {
                 self.bad_pointer(b"free", addr(block));
                 return false;
             }
-            if self.is_listed(span, block, (*block).next, DEPTH) || self.is_elsewhere(heap, span, block) {
+            if self.is_in_hole(span, block)
+                || self.is_listed(span, block, (*block).next, DEPTH) || self.is_elsewhere(heap, span, block) {
                 // The second push wrote over the link to what came behind the block: that is lost,
                 // and the list that it was in, a ring now or with this one as its end, ends with the block.
                 *list = (*block).next;
@@ -93,7 +94,8 @@ impl<O: Os> Allocator<O> {
             let mut block = head;
             for left in (1..=count.min(CHAIN)).rev() {
                 let after = (*block).next;
-                if self.is_listed(span, block, after, left - 1)
+                if self.is_in_hole(span, block)
+                    || self.is_listed(span, block, after, left - 1)
                     || self.is_listed(span, block, *(*span).list, DEPTH)
                     || self.is_elsewhere(heap, span, block)
                 {
@@ -103,6 +105,16 @@ impl<O: Os> Allocator<O> {
                 block = after;
             }
             true
+        }
+    }
+
+    /// True when `block` lies in a hole: it is free.
+    unsafe fn is_in_hole(&self, span: *mut Span, block: *mut Block) -> bool {
+        // SAFETY: the caller's span.
+        unsafe {
+            let offset = addr(block).wrapping_sub((*span).start);
+            crate::class::block_at((*span).class as usize, offset)
+                .is_some_and(|index| (*span).is_hollow(index, self.os.page_size()))
         }
     }
 
@@ -145,7 +157,8 @@ impl<O: Os> Allocator<O> {
     pub(super) unsafe fn check_empty(&self, heap: *mut Heap, span: *mut Span) -> bool {
         // SAFETY: as above.
         unsafe {
-            let carved = (*span).carved();
+            // What lies in holes is in no list.
+            let carved = (*span).carved() - (*span).hollow(self.os.page_size());
             if (*heap).checks < carved {
                 return true;
             }

@@ -47,6 +47,10 @@ impl<O: Os> Allocator<O> {
                 if !span.is_null() && (*span).carved() < (*span).capacity {
                     return (self.carve(heap, span), (*span).dirty == 0);
                 }
+                if !span.is_null() && (*span).holes() != 0 {
+                    self.fill(heap, span);
+                    continue;
+                }
                 if !self.next_span(heap, class) {
                     return (null_mut(), false);
                 }
@@ -59,7 +63,7 @@ impl<O: Os> Allocator<O> {
     ///
     /// # Safety
     /// The caller has the heap's tenure; the class's list is empty, nothing is set aside, and its current
-    /// span, if any, carved to its end.
+    /// span, if any, spent.
     pub(super) unsafe fn next_span(&self, heap: *mut Heap, class: usize) -> bool {
         // SAFETY: the caller's heap throughout.
         unsafe {
@@ -79,6 +83,7 @@ impl<O: Os> Allocator<O> {
             }
             // An available span's countdown and an orphan's say how many blocks are in use; a new one's is 0.
             self.make_current(heap, span, (*span).countdown);
+            self.took_span(heap, class);
             true
         }
     }
@@ -128,6 +133,20 @@ impl<O: Os> Allocator<O> {
         }
     }
 
+    /// Fills a hole of the current span into the list, which is empty, or the span's own where the heap counts.
+    pub(super) unsafe fn fill(&self, heap: *mut Heap, span: *mut Span) {
+        // SAFETY: the current span of the caller's heap.
+        unsafe {
+            let blocks = self.fill_hole(span);
+            if (*heap).counting {
+                (*span).free = blocks;
+            } else {
+                (*heap).front.lists[(*span).class as usize] = blocks;
+                Heap::aim(heap, span);
+            }
+        }
+    }
+
     /// An orphan with free blocks of the class, made the heap's own and in no list; or null.
     unsafe fn claim_class(&self, heap: *mut Heap, class: usize) -> *mut Span {
         // SAFETY: the caller's heap.
@@ -165,6 +184,9 @@ impl<O: Os> Allocator<O> {
                 (*span).free = null_mut();
                 (*span).list = &raw mut (*span).free;
                 (*span).dirty = u32::from(!zero);
+                (*span).set_holes(0);
+                Span::set_looked(span, 0);
+                (*span).stamp = 0;
                 (*span).owner.store(addr(heap), Ordering::Release);
             });
             if !span.is_null() {

@@ -19,6 +19,8 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let class = (*span).class as usize;
             (*span).place = Place::Current;
+            (*span).stamp = 0;
+            Span::set_looked(span, 0);
             (*span).countdown = self.first_countdown(heap, span, used);
             if (*heap).counting {
                 // The heap's list stays empty, so that every allocation comes to be counted.
@@ -58,8 +60,8 @@ impl<O: Os> Allocator<O> {
     /// Puts the current span of `class`, all of whose blocks are in use, with the full ones.
     ///
     /// # Safety
-    /// As for [`make_current`](Self::make_current); there is a current span, carved to its end, and
-    /// neither list has a block of it.
+    /// As for [`make_current`](Self::make_current); there is a current span, spent, and neither list has a
+    /// block of it.
     pub(super) unsafe fn make_full(&self, heap: *mut Heap, class: usize) {
         // SAFETY: the caller's heap.
         unsafe {
@@ -87,7 +89,7 @@ impl<O: Os> Allocator<O> {
                 let class = (*span).class as usize;
                 (*heap).spans[class] = (*heap).spans[class].saturating_sub(1);
                 self.release(span);
-            } else if (*span).free.is_null() && (*span).carved() == (*span).capacity {
+            } else if (*span).free.is_null() && (*span).is_spent() {
                 (*span).place = Place::Full;
                 (*span).countdown = 1;
                 (*heap).full.push_front(span);
@@ -128,7 +130,7 @@ impl<O: Os> Allocator<O> {
     pub(crate) unsafe fn used_of_current(&self, heap: *mut Heap, span: *mut Span) -> u32 {
         // SAFETY: the caller's heap and span.
         unsafe {
-            let carved = (*span).carved();
+            let carved = (*span).carved() - (*span).hollow(self.os.page_size());
             let listed = chain_length((*heap).front.lists[(*span).class as usize], carved);
             carved - listed - chain_length((*span).free, carved - listed)
         }
@@ -193,7 +195,7 @@ impl<O: Os> Allocator<O> {
             let current = (*heap).current[class];
             if !current.is_null() && !Heap::has_listed(heap, class) && !(*heap).counting {
                 self.unfile(heap, current);
-                self.file(heap, current, (*current).carved());
+                self.file(heap, current, (*current).carved() - (*current).hollow(self.os.page_size()));
                 self.make_current(heap, span, 0);
                 self.rearm(heap, span);
             } else {

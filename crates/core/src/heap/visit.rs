@@ -1,7 +1,7 @@
 //! Every block of a first-class heap that is in use.
 //!
-//! A span knows which blocks it ever handed out (`carved`) and which of them are free (its own list, or the heap's
-//! where it is current); the others are in use. Which is which is noted in a bitmap on the stack, for some blocks at a
+//! A span knows which blocks it ever handed out (`carved`) and which of them are free (its own list, the heap's
+//! where it is current, or holes); the others are in use. Which is which is noted in a bitmap on the stack, for some blocks at a
 //! time, before the first of them is shown; so the visitor may free what it is shown. Whatever others free meanwhile goes to
 //! the span's remote list, which is not looked at here. A span that others empty meanwhile is retired, memory and all,
 //! but only if none of its blocks is in its owner's list: so the list can be read again, and of a span without one only the
@@ -136,7 +136,8 @@ impl<O: Os> Allocator<O> {
                     link = (*link).next;
                 }
                 for index in window {
-                    let used = idle[(index - first) / WORD] & 1 << ((index - first) % WORD) == 0;
+                    let used = idle[(index - first) / WORD] & 1 << ((index - first) % WORD) == 0
+                        && !(*span).is_hollow(index, self.os.page_size());
                     if used && !visitor(crate::addr::ptr(start + index * size), size) {
                         return false;
                     }
