@@ -8,7 +8,7 @@
 //! that no frame of a Rust function is left when they throw.
 
 use crate::callgrind::Profile;
-use crate::{Failure, Result, build, call, check, not_started};
+use crate::{Failure, Result, build, call, check, not_started, order};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,6 +56,7 @@ pub fn task(library: Option<PathBuf>) -> Result<()> {
     let library =
         library.canonicalize().map_err(|error| Failure::new(format_args!("{}: {error}", library.display())))?;
     entered_by_jumps(&library)?;
+    order::complete(&library)?;
     let folder = build::profile_folder("gate")?;
     fs::create_dir_all(&folder).map_err(|error| Failure::new(format_args!("{}: {error}", folder.display())))?;
     let program = compile(&folder)?;
