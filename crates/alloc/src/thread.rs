@@ -106,10 +106,20 @@ fn may_try_again(size: usize) -> bool {
     true
 }
 
-/// A heap for a thread that had none: for the moment as long as this lives, or adopted for good.
+/// A heap for a thread that had none.
 struct Borrowed {
     heap: *mut Heap,
-    role: Role,
+    until: Until,
+}
+
+/// How long a thread may use a heap.
+enum Until {
+    /// As long as it lives: the thread adopted it.
+    Exit,
+    /// As long as the `Borrowed` lives: a CPU heap, entered.
+    Left,
+    /// The same: the late heap.
+    LeftLate,
 }
 
 impl Borrowed {
@@ -122,9 +132,9 @@ impl Borrowed {
             let heap = ALLOCATOR.late_heap();
             // SAFETY: the late heap, which this thread is not inside.
             let entered = !heap.is_null() && unsafe { ALLOCATOR.enter(heap) };
-            return entered.then_some(Borrowed { heap, role: Role::Empty });
+            return entered.then_some(Borrowed { heap, until: Until::LeftLate });
         }
-        if core::ptr::eq(front, &raw const EMPTY) && !adopt(ALLOCATOR.is_crowded()) {
+        if core::ptr::eq(front, &raw const EMPTY) && !adopt() {
             return None;
         }
         if let Own::Pocket(pocket) = own() {
@@ -132,13 +142,13 @@ impl Borrowed {
             let busy = unsafe { ALLOCATOR.is_busy(pocket) };
             let heap = if busy { null_mut() } else { ALLOCATOR.enter_cpu_heap() };
             if !heap.is_null() {
-                return Some(Borrowed { heap, role: Role::Cpu });
+                return Some(Borrowed { heap, until: Until::Left });
             }
             if !settle_down(pocket) {
                 return None;
             }
         }
-        Some(Borrowed { heap: heap(), role: Role::Thread })
+        Some(Borrowed { heap: heap(), until: Until::Exit })
     }
 }
 
@@ -146,10 +156,10 @@ impl Drop for Borrowed {
     fn drop(&mut self) {
         // SAFETY: entered above.
         unsafe {
-            match self.role {
-                Role::Cpu => ALLOCATOR.leave_cpu_heap(self.heap),
-                Role::Empty => ALLOCATOR.exit(self.heap),
-                Role::Thread | Role::User | Role::Pocket => {}
+            match self.until {
+                Until::Left => ALLOCATOR.leave_cpu_heap(self.heap),
+                Until::LeftLate => ALLOCATOR.exit(self.heap),
+                Until::Exit => {}
             }
         }
     }
@@ -168,10 +178,11 @@ pub(crate) fn fill(pocket: *mut Pocket, class: usize) -> *mut u8 {
     }
 }
 
-/// Gives the thread a heap, or a pocket. False: no memory.
-fn adopt(crowded: bool) -> bool {
+/// Gives the thread a heap, or in a crowd a pocket. False: no memory.
+fn adopt() -> bool {
     crate::process::before_heap();
-    let front: *mut Front = if crowded { ALLOCATOR.adopt_pocket().cast() } else { ALLOCATOR.adopt().cast() };
+    let front: *mut Front =
+        if ALLOCATOR.is_crowded() { ALLOCATOR.adopt_pocket().cast() } else { ALLOCATOR.adopt().cast() };
     if front.is_null() {
         return false;
     }

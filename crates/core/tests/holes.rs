@@ -159,7 +159,8 @@ fn where_the_system_refuses_nothing_is_lost() {
     rig.mock.fail_after(Call::Purge, 0);
     rig.trim();
     rig.mock.heal();
-    let mut starts: BTreeSet<usize> = blocks[..100].iter().chain(&blocks[400..]).step_by(2).map(|b| b.addr()).collect();
+    let mut starts: BTreeSet<usize> =
+        blocks[..100].iter().chain(&blocks[400..]).step_by(2).map(|b| b.addr()).collect();
     let survivors = starts.len();
     starts.extend(rig.filled(1024, 500 - survivors).iter().map(|block| block.addr()));
     assert_eq!(starts.len(), 500);
@@ -292,6 +293,30 @@ fn the_clock_spares_classes_in_use_and_heaps_before_their_time() {
     }
 }
 
+#[test]
+fn a_heap_that_only_frees_looks_too() {
+    let rig = Rig::new(PAGE, Options::DEFAULT.with_purge_delay(1000));
+    let (first, second) = (rig.filled(1000, 8000), rig.filled(2000, 8000));
+    let shrink = |blocks: &[*mut u8]| {
+        for (id, &block) in blocks.iter().enumerate() {
+            if id % 50 != 0 {
+                rig.free(block);
+            }
+        }
+    };
+    shrink(&first);
+    rig.mock.take_purged();
+    shrink(&second[..2000]);
+    rig.mock.advance(1001);
+    shrink(&second[2000..]);
+    let size = size_of_class(class_of(1000).unwrap());
+    let of_first = |&(start, _): &(usize, usize)| {
+        // SAFETY: a descriptor is readable for ever.
+        unsafe { (*rig.allocator.directory.find(start)).block_size as usize == size }
+    };
+    assert!(rig.mock.take_purged().iter().any(of_first));
+}
+
 /// Threads with heaps allocate, free for each other, and make holes again and again.
 #[test]
 fn holes_come_and_go_under_threads() {
@@ -341,7 +366,9 @@ fn holes_come_and_go_under_threads() {
                             free(heap, block);
                         }
                     }
-                    std::mem::take(&mut *boxes[index].lock().unwrap()).into_iter().for_each(|block| free(heap, block));
+                    std::mem::take(&mut *boxes[index].lock().unwrap())
+                        .into_iter()
+                        .for_each(|block| free(heap, block));
                     // SAFETY: this thread's heap.
                     unsafe { allocator.trim_all(heap.cast(), 0) };
                     if round % 16 == 15 {

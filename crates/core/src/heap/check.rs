@@ -60,7 +60,9 @@ impl<O: Os> Allocator<O> {
                 return false;
             }
             if self.is_in_hole(span, block)
-                || self.is_listed(span, block, (*block).next, DEPTH) || self.is_elsewhere(heap, span, block) {
+                || self.is_listed(span, block, (*block).next, DEPTH)
+                || self.is_elsewhere(heap, span, block)
+            {
                 // The second push wrote over the link to what came behind the block: that is lost,
                 // and the list that it was in, a ring now or with this one as its end, ends with the block.
                 *list = (*block).next;

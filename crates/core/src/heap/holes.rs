@@ -13,10 +13,10 @@
 //! To find such pages, a span's list must be walked, blocks that no cache holds; so it is not done on the way to
 //! fresh memory, where it costs more than the faults that it spares (docs/measurements.md, "Holes"), but:
 //!
-//! * by the clock: once each `purge_delay` a heap goes through its available spans, some at a time, as it takes others
-//!   into use. It looks at a span whose class *rests* (the heap has taken none of the class for the last 64 spans
-//!   of all classes: blocks at hand of a class in use will be wanted before long), if half of the blocks that were in use
-//!   when it last did are free, and so many that whole pages are likely to be;
+//! * by the clock: once each `purge_delay` a heap goes through its available spans, some at a time, as others come and go:
+//!   are taken into use, or become available or empty. It looks at a span whose class *rests* (of which it has taken none
+//!   into use while 128 of all classes came and went: blocks at hand of a class in use will be wanted before long), if
+//!   half of the blocks that were in use when it last did are free, and so many that whole pages are likely to be;
 //! * in a heap that is parked, or a CPU's that rests, by the purge thread;
 //! * at once where somebody trims, or the soft limit is reached.
 //!
@@ -35,14 +35,15 @@ use crate::span::{Block, Span};
 use crate::sync::atomic::Ordering;
 use core::ptr::{NonNull, null_mut};
 
-/// Spans that a heap has taken into use before it looks for holes at all: small heaps have little to give.
-const SETTLED: u32 = 64;
-/// Spans of all classes that a heap takes into use until a class rests of which it took none.
-const REST: u32 = 64;
-/// The unit of `Search::used`, in spans taken; and how many are taken between two occasions to look for holes.
-const TICK: u32 = 16;
-/// Spans that are looked at on one occasion, and classes until one is found that rests.
+/// Spans that came and went before a heap looks for holes at all: small heaps have little to give.
+const SETTLED: u32 = 128;
+/// Spans of all classes that come and go until a class rests of which none was taken into use.
+const REST: u32 = 128;
+/// The unit of `Search::used`, in spans that came and went; and how many do between two occasions to look for holes.
+const TICK: u32 = 32;
+/// On one occasion: spans that are looked at, spans that are found not to be worth it, classes until one rests.
 const SPANS: usize = 4;
+const PASSED: usize = 64;
 const STEPS: usize = 8;
 /// Pages that may be expected to be free in a span that is looked at.
 const LEAST: usize = 2;
@@ -54,31 +55,25 @@ const _: () = assert!(4 * 64 * 1024 / MIN_BLOCK <= BLOCKS && SETTLED.is_multiple
 /// What is to be known of a heap's search for holes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Search {
-    /// Spans that the heap took into use.
-    taken: u32,
+    /// Spans that came and went.
+    moved: u32,
     /// Until when it need not look again, ms; 0: not known yet.
     until: u32,
     /// Times it has been through all classes; not 0.
     round: u16,
     /// Class that it looks at.
     class: u8,
-    /// Of each class: when a span of it was last taken into use, by `taken` in units of [`TICK`].
+    /// Of each class: when a span of it was last taken into use, by `moved` in units of [`TICK`].
     used: [u8; CLASSES],
 }
 
 impl Search {
     pub(super) const fn new() -> Search {
-        Search { taken: 0, until: 0, round: 1, class: 0, used: [0; CLASSES] }
-    }
-
-    /// A span of the class is taken into use.
-    pub(super) fn takes(&mut self, class: usize) {
-        self.taken = self.taken.wrapping_add(1);
-        self.used[class] = (self.taken / TICK) as u8;
+        Search { moved: 0, until: 0, round: 1, class: 0, used: [0; CLASSES] }
     }
 
     fn rests(&self, class: usize) -> bool {
-        ((self.taken / TICK) as u8).wrapping_sub(self.used[class]) > (REST / TICK) as u8
+        ((self.moved / TICK) as u8).wrapping_sub(self.used[class]) > (REST / TICK) as u8
     }
 }
 
@@ -166,7 +161,7 @@ impl Span {
 }
 
 impl<O: Os> Allocator<O> {
-    /// A span was taken into use: looks for holes where that is due.
+    /// A span of the class was taken into use: looks for holes where that is due.
     ///
     /// # Safety
     /// The caller has the heap's tenure.
@@ -175,8 +170,22 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap.
         unsafe {
             let search = &mut (*heap).search;
-            search.takes(class);
-            if search.taken.is_multiple_of(TICK) && search.taken >= SETTLED && self.is_search_due(heap) {
+            search.used[class] = (search.moved.wrapping_add(1) / TICK) as u8;
+            self.moved_span(heap);
+        }
+    }
+
+    /// A span came or went: looks for holes where that is due.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure, and every span of the heap is in the list that its place names.
+    #[inline]
+    pub(super) unsafe fn moved_span(&self, heap: *mut Heap) {
+        // SAFETY: the caller's heap.
+        unsafe {
+            let search = &mut (*heap).search;
+            search.moved = search.moved.wrapping_add(1);
+            if search.moved.is_multiple_of(TICK) && search.moved >= SETTLED && self.is_search_due(heap) {
                 self.look_for_holes(heap);
             }
         }
@@ -198,10 +207,10 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap.
         unsafe {
             let search = &raw mut (*heap).search;
-            let mut spans = 0;
+            let (mut spans, mut passed) = (0, 0);
             for _ in 0..STEPS {
                 let class = (*search).class as usize;
-                while (*search).rests(class) && spans < SPANS {
+                while (*search).rests(class) && spans < SPANS && passed < PASSED {
                     let list = &raw mut (*heap).available[class];
                     let span = (*list).first;
                     if span.is_null() || (*span).stamp == u32::from((*search).round) {
@@ -214,9 +223,11 @@ impl<O: Os> Allocator<O> {
                     if is_worth_a_look(&*span, self.os.page_size()) {
                         self.dig(span);
                         spans += 1;
+                    } else {
+                        passed += 1;
                     }
                 }
-                if spans == SPANS {
+                if spans == SPANS || passed == PASSED {
                     return;
                 }
                 (*search).class = (*search).class.wrapping_add(1);
@@ -396,7 +407,8 @@ fn free_pages(span: &Span, page: usize, in_use: &[u64; BLOCKS / 64]) -> u64 {
     let pages = Pages::of(span, page);
     let carved = span.carved() as usize * pages.size;
     // A page that was carved in part stays: the rest of it is carved some day.
-    let end = if span.carved() == span.capacity { carved.div_ceil(1 << pages.shift) } else { carved >> pages.shift };
+    let end =
+        if span.carved() == span.capacity { carved.div_ceil(1 << pages.shift) } else { carved >> pages.shift };
     let mut found = 0;
     for index in 0..end {
         let (first, last) = pages.blocks(index);

@@ -144,6 +144,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap and span.
         unsafe {
             let _unsettled = Unsettled::enter(heap);
+            let moved = (*span).place != Place::Current;
             match (*span).place {
                 Place::Current => {
                     // A bad free is off the list again.
@@ -179,6 +180,9 @@ impl<O: Os> Allocator<O> {
             }
             if (*heap).tenure.has_pending() {
                 self.collect_pending(heap);
+            }
+            if moved {
+                self.moved_span(heap);
             }
         }
     }
