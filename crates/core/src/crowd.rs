@@ -47,7 +47,7 @@ const ROOM: u32 = 2048;
 /// A free in so many is checked for a block that the pocket holds already; and so are as many first ones.
 const SAMPLE: u32 = 32;
 /// Entries in [`HASTE`] ms of the coarse clock by which a thread shows that it is busy.
-const BUSY: u32 = 512;
+const BUSY: u32 = 128;
 const HASTE: u32 = 4;
 
 const _: () = assert!(size_const(SMALL_CLASSES - 1) == LARGEST && SMALL_CLASSES <= u32::BITS as usize);

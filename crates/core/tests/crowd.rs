@@ -211,12 +211,12 @@ fn who_comes_in_often_is_busy() {
     // SAFETY: this thread's pocket.
     let busy = || unsafe { allocator.is_busy(member.pocket) };
     mock.set_time(1000);
-    assert!((0..511).all(|_| !busy()));
+    assert!((0..127).all(|_| !busy()));
     mock.set_time(1100);
-    assert!(!busy(), "512 entries in 100 ms");
-    assert!((0..511).all(|_| !busy()));
+    assert!(!busy(), "128 entries in 100 ms");
+    assert!((0..127).all(|_| !busy()));
     mock.set_time(1104);
-    assert!(busy(), "512 entries in 4 ms");
+    assert!(busy(), "128 entries in 4 ms");
 }
 
 #[test]
