@@ -15,8 +15,8 @@ fn patterns_survive_more_threads_than_any_machine_has_cores_for() {
 #[test]
 fn patterns_survive_a_crowd() {
     let program = c("stress/patterns.c").build();
-    on_library(&program).args([48, 3_000]).env("STRATALLOC", "own_heaps=0").passes();
-    on_library(&program).args([4, 20_000]).env("STRATALLOC", "own_heaps=1").passes();
+    on_library(&program).args([48, 3_000]).env("STRATALLOC", "own_heaps=1").passes();
+    on_library(&program).args([4, 20_000]).env("STRATALLOC", "own_heaps=2").passes();
 }
 
 #[test]

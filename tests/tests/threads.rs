@@ -96,19 +96,19 @@ fn a_thread_with_one_block_in_a_crowd_costs_at_most_2_kib() {
 #[test]
 fn short_threads_of_a_crowd_leave_memory_bounded() {
     let program = c("threads/short_threads.c").build();
-    on_library(program).args([30_000, GROWTH_KIB]).env("STRATALLOC", "own_heaps=0").passes();
+    on_library(program).args([30_000, GROWTH_KIB]).env("STRATALLOC", "own_heaps=1").passes();
 }
 
 #[test]
 fn a_thread_of_a_crowd_that_only_frees_does_not_hoard() {
     let program = c("threads/only_frees.c").build();
-    on_library(program).args([200, 2 * GROWTH_KIB]).env("STRATALLOC", "own_heaps=0").passes();
+    on_library(program).args([200, 2 * GROWTH_KIB]).env("STRATALLOC", "own_heaps=1").passes();
 }
 
 #[test]
 fn blocks_of_a_crowd_come_back() {
     let program = c("threads/owner_asleep.c").build();
-    let run = || on_library(&program).args([200, LEFT_KIB, BACK_WITHIN_S]).env("STRATALLOC", "own_heaps=0");
+    let run = || on_library(&program).args([200, LEFT_KIB, BACK_WITHIN_S]).env("STRATALLOC", "own_heaps=1");
     for kind in ["small", "mixed", "large"] {
         run().arg(kind).passes();
     }
@@ -117,5 +117,5 @@ fn blocks_of_a_crowd_come_back() {
 #[test]
 fn key_destructors_of_a_crowd_allocate_and_free_in_all_four_rounds() {
     let program = c("threads/key_destructors.c").build();
-    on_library(program).args([4000, GROWTH_KIB / 2]).env("STRATALLOC", "own_heaps=0").passes();
+    on_library(program).args([4000, GROWTH_KIB / 2]).env("STRATALLOC", "own_heaps=1").passes();
 }

@@ -2,8 +2,8 @@
 //!
 //! A heap is worth its pages to a thread that allocates much. A server with a thread for each connection has a
 //! thousand that allocate now and then, and each heap holds some pages of some spans that its thread does not use
-//! just now. So where [`own_heaps`](crate::options::Options::own_heaps) threads have heaps, further ones begin with
-//! less:
+//! just now. So where [`own_heaps`](crate::options::Options::own_heaps) threads have heaps (two for each CPU, at least
+//! [`OWN`]), further ones begin with less:
 //!
 //! * a *CPU heap* is a heap that the threads on one CPU enter in turn, by its tenure, as they do with the late heap.
 //!   One that was interrupted inside keeps it; the others use the next CPU's meanwhile, so a thread waits for none, and a
@@ -28,6 +28,10 @@ use crate::span::{Block, Kind};
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use core::ptr::null_mut;
 
+/// Threads that get heaps of their own at once, on however few CPUs.
+pub const OWN: u64 = 16;
+/// As many for each CPU, where that is more.
+const OWN_PER_CPU: u64 = 2;
 /// CPUs that have heaps of their own; further ones share these.
 pub const CPUS: usize = 64;
 /// Heaps that a thread tries whose CPU's is in use, that one included.
@@ -46,9 +50,13 @@ const FILL_BLOCKS: usize = 8;
 const ROOM: u32 = 2048;
 /// A free in so many is checked for a block that the pocket holds already; and so are as many first ones.
 const SAMPLE: u32 = 32;
-/// Entries in [`HASTE`] ms of the coarse clock by which a thread shows that it is busy.
+/// Entries that are hasty together if they were made in [`HASTE`] ms of the coarse clock. A thread is busy by whose entries
+/// so many more were hasty than not that [`LONG`] is reached, where slow ones count [`SLOW`]: what is over sooner, a burst at
+/// the start, is no reason to hold a heap for ever; and what takes long because threads wait for CPUs is none to hold none.
 const BUSY: u32 = 128;
 const HASTE: u32 = 4;
+const LONG: u32 = 8;
+const SLOW: u32 = 4;
 
 const _: () = assert!(size_const(SMALL_CLASSES - 1) == LARGEST && SMALL_CLASSES <= u32::BITS as usize);
 
@@ -67,6 +75,8 @@ pub struct Pocket {
     /// Entries to CPU heaps since `since`, ms.
     entries: u32,
     since: u32,
+    /// How far it is on its way to be busy.
+    haste: u32,
     /// Next in the node pool's list.
     pub(crate) next: *mut Pocket,
     /// Next of all pockets ever made.
@@ -91,9 +101,16 @@ impl Crowd {
 }
 
 impl<O: Os> Allocator<O> {
-    /// True when enough threads have heaps of their own.
+    /// True when enough threads have heaps of their own. For a thread outside of the allocator: the first time that it
+    /// may depend on the number of CPUs, that is asked for.
     pub fn is_crowded(&self) -> bool {
-        self.counters.own.load(Ordering::Relaxed) >= self.config.own_heaps() && !self.config.count()
+        let own = self.counters.own.load(Ordering::Relaxed);
+        let enough = match self.config.own_heaps() {
+            0 if own < OWN => OWN,
+            0 => OWN.max(self.cpus().saturating_mul(OWN_PER_CPU)),
+            heaps => heaps,
+        };
+        own >= enough && !self.config.count()
     }
 
     /// A pocket for the calling thread. Null: no memory.
@@ -108,6 +125,7 @@ impl<O: Os> Allocator<O> {
             // SAFETY: the calling thread's from here on.
             unsafe {
                 (*pocket).since = self.os.now_ms() as u32;
+                (*pocket).haste = 0;
                 (*pocket).entries = 0;
                 (*pocket).frees = 0;
             }
@@ -295,10 +313,11 @@ impl<O: Os> Allocator<O> {
         let now = self.os.now_ms() as u32;
         // SAFETY: the caller's pocket.
         unsafe {
-            let busy = now.wrapping_sub((*pocket).since) <= HASTE;
+            let hasty = now.wrapping_sub((*pocket).since) <= HASTE;
+            (*pocket).haste = if hasty { (*pocket).haste + 1 } else { (*pocket).haste.saturating_sub(SLOW) };
             (*pocket).since = now;
             (*pocket).entries = 0;
-            busy
+            (*pocket).haste >= LONG
         }
     }
 

@@ -305,6 +305,15 @@ impl<O: Os> Allocator<O> {
         self.limits.kept.store(kept ^ KEPT, Ordering::Relaxed);
     }
 
+    /// CPUs that the process may use at a time, read if they never were; 0 where they are not known.
+    pub(crate) fn cpus(&self) -> u64 {
+        if self.limits.read_at.load(Ordering::Relaxed) == 0 && self.config.follow_cgroup() {
+            self.refresh_limits(true);
+        }
+        let cpus = self.limits.system().cpus;
+        if cpus.is_some() { cpus.value } else { 0 }
+    }
+
     /// Slices in spans and dirty ones, of all nodes.
     fn in_memory(&self) -> usize {
         let mut held = 0;

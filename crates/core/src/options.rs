@@ -138,7 +138,8 @@ pub struct Options {
     pub purge_thread: bool,
     /// Heaps of threads that left which wait whole for the next thread.
     pub parked_heaps: u32,
-    /// Threads that get a heap of their own at once; further ones share the heaps of CPUs until they are busy.
+    /// Threads that get a heap of their own at once; further ones share the heaps of CPUs until they are busy. 0: two for
+    /// each CPU, at least 16.
     pub own_heaps: u32,
     /// What follows the message on a bad free.
     pub misuse: Misuse,

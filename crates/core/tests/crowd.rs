@@ -15,6 +15,7 @@ use stratalloc_core::class::{class_of, size_of_class};
 use stratalloc_core::crowd::Pocket;
 use stratalloc_core::heap::{Front, Heap, Role, alloc_class_or};
 use stratalloc_core::options::{Misuse, Options};
+use stratalloc_core::os::{Bound, Source, SystemLimits};
 use stratalloc_os::mock::{Call, Mock};
 
 /// Bytes beyond which a pocket is emptied, and what one allocation brings along at most.
@@ -135,8 +136,19 @@ fn the_first_threads_get_heaps_and_the_crowd_begins_after_them() {
     // A first-class heap is no thread's.
     let (_mock, allocator) = self::allocator(Options::DEFAULT.with_own_heaps(1));
     assert!(!allocator.new_user_heap().is_null() && !allocator.is_crowded());
+    // By itself: sixteen, or two for each CPU.
+    for (cpus, heaps) in [(2, 16), (8, 16), (40, 80)] {
+        let (mock, allocator) = self::allocator(Options::DEFAULT);
+        let cpus = Bound { value: cpus, source: Source::Affinity };
+        mock.set_limits(SystemLimits { cpus, ..SystemLimits::default() });
+        for _ in 0..heaps {
+            assert!(!allocator.is_crowded());
+            allocator.adopt();
+        }
+        assert!(allocator.is_crowded());
+    }
     // Who counts allocations wants each thread's.
-    let (_mock, allocator) = self::allocator(Options::DEFAULT.with_own_heaps(0).with_count(true));
+    let (_mock, allocator) = self::allocator(Options::DEFAULT.with_own_heaps(1).with_count(true));
     assert!(!allocator.is_crowded());
 }
 
@@ -207,16 +219,27 @@ fn a_thread_that_is_inside_a_cpu_heap_gets_another() {
 #[test]
 fn who_comes_in_often_is_busy() {
     let (mock, allocator) = allocator(Options::DEFAULT);
-    let member = Member::new(&allocator);
-    // SAFETY: this thread's pocket.
-    let busy = || unsafe { allocator.is_busy(member.pocket) };
     mock.set_time(1000);
-    assert!((0..127).all(|_| !busy()));
-    mock.set_time(1100);
-    assert!(!busy(), "128 entries in 100 ms");
-    assert!((0..127).all(|_| !busy()));
-    mock.set_time(1104);
-    assert!(busy(), "128 entries in 4 ms");
+    let member = Member::new(&allocator);
+    // 128 entries, the last of them so many ms later: busy?
+    let entries = |ms| {
+        let busy = |_| {
+            // SAFETY: this thread's pocket.
+            unsafe { allocator.is_busy(member.pocket) }
+        };
+        assert!(!(0..127).any(busy));
+        mock.advance(ms);
+        busy(127)
+    };
+    // In bursts with sleep between them it never is.
+    for _ in 0..10 {
+        assert!(!entries(0) && !entries(4) && !entries(100));
+    }
+    // Nor at once; and where it waits for a CPU now and then, it is all the same.
+    assert!((0..7).all(|ms| !entries(ms % 5)));
+    assert!(!entries(5), "slow ones count four times");
+    assert!((0..4).all(|_| !entries(1)));
+    assert!(entries(4));
 }
 
 #[test]

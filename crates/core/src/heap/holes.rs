@@ -97,7 +97,7 @@ impl Pages {
 
     /// Those that block `index` lies in.
     fn of_block(self, index: usize) -> u64 {
-        let first = index * self.size >> self.shift;
+        let first = (index * self.size) >> self.shift;
         let last = ((index + 1) * self.size - 1) >> self.shift;
         stretch(first, last + 1)
     }
@@ -397,7 +397,7 @@ fn is_worth_a_look(span: &Span, page: usize) -> bool {
     let free = ((carved - used) << 16) / carved;
     let mut likely = 1 << 16;
     for _ in 0..page / span.block_size as usize + 1 {
-        likely = likely * free >> 16;
+        likely = (likely * free) >> 16;
     }
     used * 4 <= carved || (bytes / page * likely) >> 16 >= LEAST
 }

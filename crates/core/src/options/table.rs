@@ -224,8 +224,8 @@ pub(super) const ROWS: [Spec; 15] = [
         Key::OwnHeaps,
         "own_heaps",
         Kind::Count { max: 1_000_000 },
-        16,
-        "threads that get a heap of their own at once; further ones share the CPUs' heaps until they are busy",
+        0,
+        "threads with heaps of their own before others share the CPUs' until busy; 0: two a CPU, at least 16",
     ),
     Spec::new(
         Key::Misuse,

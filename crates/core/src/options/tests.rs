@@ -238,7 +238,7 @@ fn printing_names_every_option_in_table_order() {
     let names: Vec<&str> = text.split(',').map(|item| item.split_once('=').unwrap().0).collect();
     assert_eq!(names, TABLE.map(|spec| spec.name));
     let expected = "show=0,report=,count=0,profile=balanced,dirty_min=2M,dirty_percent=12,purge_delay=500,purge_thread=1,\
-                    parked_heaps=16,own_heaps=16,misuse=abort,limit=0,soft_limit=0,follow_cgroup=1,huge_pages=auto";
+                    parked_heaps=16,own_heaps=0,misuse=abort,limit=0,soft_limit=0,follow_cgroup=1,huge_pages=auto";
     assert_eq!(text, expected);
     let odd = Options { report: ReportPath::new(b"a\xffb").unwrap(), ..Options::DEFAULT };
     assert!(odd.to_string().contains("report=a\u{fffd}b,"));
