@@ -317,6 +317,9 @@ fn a_heap_that_only_frees_looks_too() {
     assert!(rig.mock.take_purged().iter().any(of_first));
 }
 
+/// A block: its start, its size, its pattern's number.
+type Held = (usize, usize, u64);
+
 /// Threads with heaps allocate, free for each other, and make holes again and again.
 #[test]
 fn holes_come_and_go_under_threads() {
@@ -327,14 +330,14 @@ fn holes_come_and_go_under_threads() {
     let allocator = Owned::new(&mock);
     allocator.config.apply(&Options::DEFAULT.with_parked_heaps(1));
     let (allocator, barrier) = (&allocator, &Barrier::new(THREADS));
-    let boxes: &Vec<Mutex<Vec<(usize, usize, u64)>>> = &(0..THREADS).map(|_| Mutex::default()).collect();
+    let boxes: &Vec<Mutex<Vec<Held>>> = &(0..THREADS).map(|_| Mutex::default()).collect();
     scope(|scope| {
         for index in 0..THREADS {
             scope.spawn(move || {
                 let mut random = Random::new(seed + index as u64);
                 let mut heap = allocator.adopt();
-                let mut blocks: Vec<(usize, usize, u64)> = Vec::new();
-                let free = |heap: *mut Heap, (start, size, id): (usize, usize, u64)| {
+                let mut blocks: Vec<Held> = Vec::new();
+                let free = |heap: *mut Heap, (start, size, id): Held| {
                     let start: *mut u8 = stratalloc_core::addr::ptr(start);
                     // SAFETY: this thread's heap, and a block of its own.
                     unsafe {
