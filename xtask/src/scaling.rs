@@ -47,7 +47,8 @@ const LOADS: &[Load] = &[
             ("exchanges", 2.1),
             ("fences", 0.1),
             ("locks", 1.05),
-            ("transfers", 3.0),
+            // 1 to 2; 6.6 once, with a scheduler that had others to serve. A line in use by two would be hundreds.
+            ("transfers", 20.0),
             ("overhead KiB", 800.0),
         ],
     },
