@@ -169,6 +169,21 @@ impl<O: Os> Allocator<O> {
         self.os.map(bytes, align)
     }
 
+    /// Gives pages back, and counts them if the system took them.
+    ///
+    /// # Safety
+    /// As for [`Os::purge`].
+    pub(crate) unsafe fn purge_pages(&self, start: core::ptr::NonNull<u8>, bytes: usize) -> bool {
+        self.counters.os_calls.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's contract.
+        let purged = unsafe { self.os.purge(start, bytes) };
+        if purged {
+            self.counters.purged.fetch_add(bytes as u64, Ordering::Relaxed);
+            self.counters.purges.fetch_add(1, Ordering::Relaxed);
+        }
+        purged
+    }
+
     /// # Safety
     /// As for [`Os::unmap`].
     pub(crate) unsafe fn unmap(&self, start: core::ptr::NonNull<u8>, bytes: usize) -> bool {

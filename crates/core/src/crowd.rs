@@ -11,13 +11,13 @@
 //! * a *pocket* is a front with a few blocks at hand, of any heap's, so that not each call enters: an allocation that
 //!   finds none takes some more of its class along, and frees gather until they are 2 KiB.
 //!
-//! A thread that comes in often is *busy* and gets a heap of its own.
+//! A thread that comes in haste over and over is *busy* and gets a heap of its own.
 //!
 //! What a pocket holds counts as in use for the spans' owners. A block of a first-class heap never goes into one: it
 //! may be destroyed as a whole.
 //!
-//! (tcmalloc has its caches for each CPU without a lock, by restartable sequences: "rseq". The tenure costs an exchange
-//! and a fence more, a dozen calls share that, and it serves every system and lets anyone settle an idle CPU's heap.)
+//! (tcmalloc has its caches for each CPU without a lock, by restartable sequences: "rseq". The tenure costs two
+//! exchanges, which some calls share, and it serves every system and lets anyone settle an idle CPU's heap.)
 
 use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
@@ -50,13 +50,16 @@ const FILL_BLOCKS: usize = 8;
 const ROOM: u32 = 2048;
 /// A free in so many is checked for a block that the pocket holds already; and so are as many first ones.
 const SAMPLE: u32 = 32;
-/// Entries that are hasty together if they were made in [`HASTE`] ms of the coarse clock. A thread is busy by whose entries
-/// so many more were hasty than not that [`LONG`] is reached, where slow ones count [`SLOW`]: what is over sooner, a burst at
-/// the start, is no reason to hold a heap for ever; and what takes long because threads wait for CPUs is none to hold none.
-const BUSY: u32 = 128;
+/// Entries between two looks at the clock. They came in haste if that is at most [`HASTE`] ms, by the coarse clock.
+const ENTRIES: u32 = 128;
 const HASTE: u32 = 4;
+/// A thread is busy after so many times in haste, of which each time not in haste takes [`SLOW`] back. What is over sooner,
+/// a burst at the start, is no reason to hold a heap for ever; and what takes long because threads wait for CPUs is none
+/// to hold none.
 const LONG: u32 = 8;
 const SLOW: u32 = 4;
+/// [`Heap::warmth`] of a CPU heap that was just entered: how often the purge thread looks at it before it is settled.
+const WARM: u8 = 2;
 
 const _: () = assert!(size_const(SMALL_CLASSES - 1) == LARGEST && SMALL_CLASSES <= u32::BITS as usize);
 
@@ -145,7 +148,7 @@ impl<O: Os> Allocator<O> {
             let mut first = self.crowd.pockets.load(Ordering::Relaxed);
             loop {
                 (*pocket).next_pocket = first;
-                // Release pairs with the Acquire of `for_each_pocket`.
+                // Release: whoever forks finds the link written.
                 match self.crowd.pockets.compare_exchange_weak(first, pocket, Ordering::Release, Ordering::Relaxed)
                 {
                     Ok(_) => return pocket,
@@ -304,7 +307,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's pocket.
         unsafe {
             (*pocket).entries += 1;
-            (*pocket).entries >= BUSY && self.look_at_clock(pocket)
+            (*pocket).entries >= ENTRIES && self.look_at_clock(pocket)
         }
     }
 
@@ -421,7 +424,7 @@ impl<O: Os> Allocator<O> {
                 }
                 (*pocket).filled &= !(1 << class);
             }
-            let keeps = (*heap).kept() * 4 >= self.config.dirty_min() && self.config.purge_thread();
+            let keeps = self.keeps_much(&*heap);
             self.leave_cpu_heap(heap);
             if keeps && self.purger.load(Ordering::Relaxed) == 0 && self.os.is_threaded() {
                 self.start_purger();
@@ -458,9 +461,6 @@ impl<O: Os> Allocator<O> {
         }
     }
 }
-
-/// [`Heap::warmth`] of a CPU heap that was just entered: how often the purge thread looks at it before it is settled.
-const WARM: u8 = 2;
 
 /// True when `block` is in the list.
 ///

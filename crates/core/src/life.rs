@@ -98,7 +98,7 @@ impl<O: Os> Allocator<O> {
             }
             let now = self.os.now_ms() as u32;
             // Nobody comes back for what it keeps.
-            let keeps = !dissolve && (*heap).kept() * 4 >= self.config.dirty_min() && self.config.purge_thread();
+            let keeps = !dissolve && self.keeps_much(&*heap);
             self.counters.own.fetch_sub(1, Ordering::Relaxed);
             self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
             self.leave(heap);

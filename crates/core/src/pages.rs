@@ -1,6 +1,6 @@
 //! Between the strata: what the page heap answers, done with its lock open.
 //!
-//! Every system call of the allocator is made here (or in [`crate::purge`]), and none of them while
+//! Every system call of the allocator is made here (or in [`crate::purge`] and for holes in spans), and none of them while
 //! a lock is held.
 
 use crate::addr::{addr, ptr};

@@ -23,6 +23,7 @@ use crate::allocator::Allocator;
 use crate::class::SLICE;
 use crate::directory::Bit;
 use crate::frames::FRAME;
+use crate::heap::Heap;
 use crate::node::Locked;
 use crate::os::Os;
 use crate::page_heap::{PageHeap, older};
@@ -75,6 +76,11 @@ impl<O: Os> Allocator<O> {
         figures.loose() * SLICE * 2 > self.config.dirty_min()
             && self.config.purge_thread()
             && (self.os.is_threaded() || figures.recent_regret > CHURN && self.config.dirty_percent() > 0)
+    }
+
+    /// True for a heap that keeps much although nobody may come back for it: what a purge thread is worth.
+    pub(crate) fn keeps_much(&self, heap: &Heap) -> bool {
+        heap.kept() * 4 >= self.config.dirty_min() && self.config.purge_thread()
     }
 
     /// Starts the purge thread if there is none.
@@ -185,13 +191,10 @@ impl<O: Os> Allocator<O> {
             let at = first + (count - part) * SLICE;
             drop(stores);
             let Some(memory) = NonNull::new(ptr::<u8>(at)) else { return 0 };
-            self.counters.os_calls.fetch_add(1, Ordering::Relaxed);
             // SAFETY: free slices of ours.
-            if !unsafe { self.os.purge(memory, part * SLICE) } {
+            if !unsafe { self.purge_pages(memory, part * SLICE) } {
                 break;
             }
-            self.counters.purged.fetch_add((part * SLICE) as u64, Ordering::Relaxed);
-            self.counters.purges.fetch_add(1, Ordering::Relaxed);
             let Some(again) = self.node(node).lock(&self.os, thread) else { return 0 };
             stores = again;
             // SAFETY: just purged.

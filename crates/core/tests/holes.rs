@@ -5,7 +5,7 @@ mod common;
 
 use common::oracle::{as_thread, nobody};
 use common::random::{Random, seed};
-use common::{Owned, pattern};
+use common::{Owned, Rig, pattern};
 use std::collections::BTreeSet;
 use std::ptr::null_mut;
 use std::sync::{Barrier, Mutex};
@@ -17,34 +17,7 @@ use stratalloc_os::mock::{Call, Mock};
 
 const PAGE: usize = 4096;
 
-struct Rig {
-    mock: Mock,
-    allocator: Owned,
-    heap: *mut Heap,
-}
-
 impl Rig {
-    fn new(page: usize, options: Options) -> Self {
-        let mock = Mock::new(page);
-        let allocator = Owned::new(&mock);
-        allocator.config.apply(&options);
-        let heap = allocator.adopt();
-        assert!(!heap.is_null());
-        Self { mock, allocator, heap }
-    }
-
-    fn alloc(&self, size: usize) -> *mut u8 {
-        // SAFETY: our heap.
-        let block = unsafe { self.allocator.alloc(self.heap, size, 16) };
-        assert!(!block.is_null());
-        block
-    }
-
-    fn free(&self, block: *mut u8) {
-        // SAFETY: our heap and block.
-        unsafe { self.allocator.dealloc(self.heap, block) };
-    }
-
     /// Blocks of a size, filled, so that none lies in a current span but the last.
     fn filled(&self, size: usize, count: usize) -> Vec<*mut u8> {
         let blocks: Vec<_> = (0..count).map(|_| self.alloc(size)).collect();

@@ -3,49 +3,17 @@
 
 mod common;
 
-use common::Owned;
 use common::oracle::nobody;
+use common::{Owned, Rig};
 use std::ptr::null_mut;
 use stratalloc_core::class::SLICE;
-use stratalloc_core::heap::Heap;
 use stratalloc_core::options::Options;
 use stratalloc_core::stats::Snapshot;
 use stratalloc_os::mock::{Call, Mock};
 
 const MIB: usize = 1 << 20;
 
-struct Rig {
-    mock: Mock,
-    allocator: Owned,
-    heap: *mut Heap,
-}
-
 impl Rig {
-    fn new(options: Options) -> Self {
-        let mock = Mock::new(4096);
-        let allocator = Owned::new(&mock);
-        allocator.config.apply(&options);
-        let heap = allocator.adopt();
-        assert!(!heap.is_null());
-        Self { mock, allocator, heap }
-    }
-
-    fn alloc(&self, size: usize) -> *mut u8 {
-        // SAFETY: our heap.
-        let block = unsafe { self.allocator.alloc(self.heap, size, 16) };
-        assert!(!block.is_null());
-        block
-    }
-
-    fn free(&self, block: *mut u8) {
-        // SAFETY: our heap and block.
-        unsafe { self.allocator.dealloc(self.heap, block) };
-    }
-
-    fn figures(&self) -> Snapshot {
-        self.allocator.figures(self.heap)
-    }
-
     fn dirty(&self) -> usize {
         self.figures().dirty
     }
@@ -58,7 +26,7 @@ fn patient() -> Options {
 
 #[test]
 fn dirty_min_may_stay_and_no_more() {
-    let rig = Rig::new(patient().with_dirty_min(MIB));
+    let rig = Rig::new(4096, patient().with_dirty_min(MIB));
     let blocks = [(); 6].map(|()| rig.alloc(MIB / 2));
     for block in blocks {
         rig.free(block);
@@ -71,7 +39,7 @@ fn dirty_min_may_stay_and_no_more() {
 
 #[test]
 fn the_budget_falls_with_the_use() {
-    let rig = Rig::new(patient().with_dirty_percent(50));
+    let rig = Rig::new(4096, patient().with_dirty_percent(50));
     let blocks = [(); 8].map(|()| rig.alloc(MIB));
     for (freed, block) in blocks.into_iter().enumerate() {
         rig.free(block);
@@ -85,7 +53,7 @@ fn the_budget_falls_with_the_use() {
 
 #[test]
 fn a_purge_takes_no_more_than_the_excess() {
-    let rig = Rig::new(patient().with_dirty_min(4 * MIB));
+    let rig = Rig::new(4096, patient().with_dirty_min(4 * MIB));
     let blocks = [(); 2].map(|()| rig.alloc(4 * MIB));
     rig.free(blocks[0]);
     assert_eq!((rig.dirty(), rig.mock.count(Call::Purge)), (4 * MIB, 0));
@@ -97,7 +65,7 @@ fn a_purge_takes_no_more_than_the_excess() {
 
 #[test]
 fn what_has_been_free_for_the_delay_goes_at_the_next_free() {
-    let rig = Rig::new(patient().with_dirty_min(64 * MIB).with_purge_delay(1000).with_purge_thread(false));
+    let rig = Rig::new(4096, patient().with_dirty_min(64 * MIB).with_purge_delay(1000).with_purge_thread(false));
     // One region for all.
     rig.free(rig.alloc(8 * MIB));
     rig.allocator.trim(0);
@@ -126,7 +94,7 @@ fn what_has_been_free_for_the_delay_goes_at_the_next_free() {
 #[test]
 fn a_purge_thread_runs_in_threaded_processes_and_ends_when_nothing_is_dirty() {
     let options = Options::DEFAULT.with_dirty_min(4 * MIB).with_dirty_percent(1).with_purge_delay(1000);
-    let rig = Rig::new(options);
+    let rig = Rig::new(4096, options);
     rig.free(rig.alloc(3 * MIB));
     assert!(!rig.mock.has_purger(), "one thread");
     rig.mock.set_threaded(true);
@@ -154,7 +122,7 @@ fn a_purge_thread_runs_in_threaded_processes_and_ends_when_nothing_is_dirty() {
 
 #[test]
 fn what_a_heap_keeps_goes_back_when_no_thread_comes_for_it() {
-    let rig = Rig::new(Options::DEFAULT.with_purge_delay(1000));
+    let rig = Rig::new(4096, Options::DEFAULT.with_purge_delay(1000));
     rig.mock.set_threaded(true);
     let turn = || Mock::as_thread(4, || rig.mock.run_purger());
     let leaves = || {
@@ -205,7 +173,7 @@ fn what_a_heap_keeps_goes_back_when_no_thread_comes_for_it() {
 
 #[test]
 fn churn_of_one_thread_starts_the_purge_thread() {
-    let rig = Rig::new(Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(10));
+    let rig = Rig::new(4096, Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(10));
     let round = || {
         let blocks = [(); 10].map(|()| rig.alloc(MIB));
         blocks.into_iter().for_each(|block| rig.free(block));
@@ -228,7 +196,7 @@ fn churn_of_one_thread_starts_the_purge_thread() {
 
 #[test]
 fn without_a_share_peaks_do_not_count() {
-    let rig = Rig::new(Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(0));
+    let rig = Rig::new(4096, Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(0));
     rig.mock.set_threaded(true);
     for _ in 0..3 {
         let blocks = [(); 10].map(|()| rig.alloc(MIB));
@@ -240,7 +208,7 @@ fn without_a_share_peaks_do_not_count() {
 
 #[test]
 fn churn_at_long_intervals_is_none() {
-    let rig = Rig::new(Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(10));
+    let rig = Rig::new(4096, Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(10));
     for _ in 0..10 {
         let blocks = [(); 10].map(|()| rig.alloc(MIB));
         blocks.into_iter().for_each(|block| rig.free(block));
@@ -251,7 +219,7 @@ fn churn_at_long_intervals_is_none() {
 
 #[test]
 fn a_purge_thread_that_is_refused_is_not_asked_for_again() {
-    let rig = Rig::new(Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(0));
+    let rig = Rig::new(4096, Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(0));
     rig.mock.set_threaded(true);
     rig.mock.fail_after(Call::Spawn, 0);
     for _ in 0..10 {
@@ -263,7 +231,7 @@ fn a_purge_thread_that_is_refused_is_not_asked_for_again() {
 
 #[test]
 fn the_option_forbids_the_purge_thread() {
-    let rig = Rig::new(Options::DEFAULT.with_purge_thread(false));
+    let rig = Rig::new(4096, Options::DEFAULT.with_purge_thread(false));
     rig.mock.set_threaded(true);
     rig.free(rig.alloc(16 * MIB));
     assert_eq!(rig.mock.count(Call::Spawn), 0);
@@ -274,7 +242,7 @@ fn the_option_forbids_the_purge_thread() {
 #[test]
 fn a_clock_that_is_a_moment_behind_does_not_end_the_peak() {
     let options = Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(25).with_purge_delay(100_000);
-    let rig = Rig::new(options);
+    let rig = Rig::new(4096, options);
     rig.mock.set_threaded(true);
     rig.mock.set_time(50_000);
     rig.free(rig.alloc(MIB));
@@ -288,7 +256,7 @@ fn a_clock_that_is_a_moment_behind_does_not_end_the_peak() {
 
 #[test]
 fn long_free_runs_are_unmapped() {
-    let rig = Rig::new(patient());
+    let rig = Rig::new(4096, patient());
     const LONG: usize = 32 * MIB;
     let long = rig.alloc(LONG);
     let short = rig.alloc(64 * SLICE);
@@ -310,7 +278,7 @@ fn long_free_runs_are_unmapped() {
 
 #[test]
 fn trim_keeps_what_it_is_told_to() {
-    let rig = Rig::new(patient().with_dirty_min(64 * MIB));
+    let rig = Rig::new(4096, patient().with_dirty_min(64 * MIB));
     rig.free(rig.alloc(8 * MIB));
     assert_eq!(rig.allocator.trim(3 * MIB), 5 * MIB);
     assert_eq!(rig.dirty(), 3 * MIB);

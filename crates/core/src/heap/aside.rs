@@ -37,6 +37,23 @@ impl Heap {
         }
     }
 
+    /// Fills the list that the heap allocates from, which is empty, with `blocks` of its current span.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure; the span is current; the blocks are free and in no list.
+    pub(super) unsafe fn list(heap: *mut Heap, span: *mut Span, blocks: *mut Block) {
+        // SAFETY: the caller's heap and span.
+        unsafe {
+            if (*heap).counting {
+                // The heap's list stays empty, so that every allocation comes to be counted.
+                (*span).free = blocks;
+            } else {
+                (*heap).front.lists[(*span).class as usize] = blocks;
+                Self::aim(heap, span);
+            }
+        }
+    }
+
     /// A block of the class that was set aside, and the others become the heap's list, which is empty; null: there
     /// is none, or the heap counts or is in the middle of something. What `malloc` tries before its slow path.
     ///

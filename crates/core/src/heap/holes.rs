@@ -28,11 +28,10 @@
 use super::{Heap, Unsettled};
 use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
-use crate::class::{CLASSES, MIN_BLOCK, block_at};
+use crate::class::{CLASSES, MIN_BLOCK, SLICE, block_at};
 use crate::directory::Bit;
 use crate::os::Os;
 use crate::span::{Block, Span};
-use crate::sync::atomic::Ordering;
 use core::ptr::{NonNull, null_mut};
 
 /// Spans that came and went before a heap looks for holes at all: small heaps have little to give.
@@ -280,16 +279,17 @@ impl<O: Os> Allocator<O> {
             }
             self.unlink_hollow(span, found);
             (*span).set_holes((*span).holes() | found);
-            self.purge_pages(span, found);
+            self.purge_holes(span, found);
         }
     }
 
-    /// True where huge pages may back the span.
+    /// True where huge pages may back the span: it is shorter than one, so looking at its ends is enough.
     unsafe fn is_framed(&self, span: *mut Span) -> bool {
         // SAFETY: a live span: its window's table is installed.
         unsafe {
-            let start = (*span).start;
-            self.directory.has(Bit::Huge, start) || self.directory.has(Bit::Reserved, start)
+            [(*span).start, (*span).end() - SLICE]
+                .into_iter()
+                .any(|at| self.directory.has(Bit::Huge, at) || self.directory.has(Bit::Reserved, at))
         }
     }
 
@@ -317,7 +317,7 @@ impl<O: Os> Allocator<O> {
         }
     }
 
-    /// Takes the blocks that lie in `pages` out of the span's list.
+    /// Takes the blocks that lie in `holes` out of the span's list.
     unsafe fn unlink_hollow(&self, span: *mut Span, holes: u64) {
         // SAFETY: the caller's span, whose list is whole.
         unsafe {
@@ -335,8 +335,8 @@ impl<O: Os> Allocator<O> {
         }
     }
 
-    /// Has the system take the pages.
-    unsafe fn purge_pages(&self, span: *mut Span, mut holes: u64) {
+    /// Has the system take the pages that are `holes`.
+    unsafe fn purge_holes(&self, span: *mut Span, mut holes: u64) {
         // SAFETY: the caller's span.
         let (start, shift) = unsafe { ((*span).start, Pages::of(&*span, self.os.page_size()).shift) };
         while holes != 0 {
@@ -344,12 +344,9 @@ impl<O: Os> Allocator<O> {
             let count = (holes >> first).trailing_ones() as usize;
             holes &= !stretch(first, first + count);
             let Some(memory) = NonNull::new(ptr::<u8>(start + (first << shift))) else { continue };
-            self.counters.os_calls.fetch_add(1, Ordering::Relaxed);
-            // SAFETY: whole pages of ours in which nothing is used. Where the system refuses, they wait as they are.
-            if unsafe { self.os.purge(memory, count << shift) } {
-                self.counters.purged.fetch_add((count << shift) as u64, Ordering::Relaxed);
-                self.counters.purges.fetch_add(1, Ordering::Relaxed);
-            }
+            // Where the system refuses, they wait as they are.
+            // SAFETY: whole pages of ours in which nothing is used.
+            let _ = unsafe { self.purge_pages(memory, count << shift) };
         }
     }
 

@@ -123,12 +123,7 @@ impl<O: Os> Allocator<O> {
                 Block::link(block, next);
                 next = block;
             }
-            if (*heap).counting {
-                (*span).free = next;
-            } else {
-                (*heap).front.lists[(*span).class as usize] = next;
-                Heap::aim(heap, span);
-            }
+            Heap::list(heap, span, next);
             ptr(first)
         }
     }
@@ -137,13 +132,7 @@ impl<O: Os> Allocator<O> {
     pub(super) unsafe fn fill(&self, heap: *mut Heap, span: *mut Span) {
         // SAFETY: the current span of the caller's heap.
         unsafe {
-            let blocks = self.fill_hole(span);
-            if (*heap).counting {
-                (*span).free = blocks;
-            } else {
-                (*heap).front.lists[(*span).class as usize] = blocks;
-                Heap::aim(heap, span);
-            }
+            Heap::list(heap, span, self.fill_hole(span));
         }
     }
 

@@ -11,5 +11,7 @@ pub mod checked;
 pub mod oracle;
 pub mod pattern;
 pub mod random;
+pub mod rig;
 
 pub use checked::{Checked, Owned};
+pub use rig::Rig;
