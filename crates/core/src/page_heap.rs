@@ -315,6 +315,10 @@ impl PageHeap {
                 if !self.is_free(directory, run) {
                     continue;
                 }
+                debug_assert!(
+                    (*run).end() == start || (*run).start == start + slices * SLICE,
+                    "a run beside the range"
+                );
                 stamp = mean_stamp(stamp, dirty, (*run).stamp, (*run).dirty as usize);
                 start = start.min((*run).start);
                 slices += (*run).slices as usize;

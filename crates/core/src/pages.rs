@@ -11,7 +11,7 @@ use crate::frames::Backing;
 use crate::node::Locked;
 use crate::os::Os;
 use crate::page_heap::{PageHeap, Purpose, Take};
-use crate::span::{Kind, OWNER_NONE, Place, Span};
+use crate::span::{Kind, Span};
 use crate::sync::atomic::Ordering;
 use core::ptr::{NonNull, null_mut};
 
@@ -174,53 +174,18 @@ impl<O: Os> Allocator<O> {
         }
     }
 
-    /// Takes back the memory of a span whose descriptor somebody else still knows. `spare`: a
-    /// descriptor for the free run.
+    /// Takes back the memory of a span whose descriptor somebody else still knows. `stores`: the lock, which is opened.
     ///
     /// # Safety
-    /// Nothing in the range is used; `spare` is from [`spare_descriptor`](Self::spare_descriptor).
-    pub(crate) unsafe fn free_range(&self, node: usize, start: usize, slices: usize, spare: *mut Span) {
+    /// Nothing in the range is used; a descriptor is at hand, and the lock was held since the span was retired.
+    pub(crate) unsafe fn free_range(&self, node: usize, mut stores: Locked<'_, O>, start: usize, slices: usize) {
         let now = self.os.now_ms() as u32;
-        let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return };
-        // SAFETY: the caller's range and descriptor.
-        unsafe {
-            stores.pages.drop_descriptor(spare);
-            stores.pages.put(&self.directory, start, slices, slices, slices, now);
-            let purge = self.purge_due(&mut stores.pages, now);
-            drop(stores);
-            if purge {
-                self.purge_excess(node, now);
-            }
-        }
-    }
-
-    /// A descriptor to have at hand, or null when there is no memory for one.
-    pub(crate) fn spare_descriptor(&self, node: usize) -> *mut Span {
-        loop {
-            let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) else { return null_mut() };
-            if !stores.pages.needs_meta() {
-                let span = stores.pages.descriptor();
-                // SAFETY: an unused descriptor of ours.
-                unsafe { (*span).kind = Kind::Unused };
-                return span;
-            }
-            drop(stores);
-            if !self.add_meta(node, PageHeap::needs_meta) {
-                return null_mut();
-            }
-        }
-    }
-
-    /// Takes back a descriptor that was not needed.
-    ///
-    /// # Safety
-    /// From [`spare_descriptor`](Self::spare_descriptor), unused.
-    pub(crate) unsafe fn drop_spare(&self, span: *mut Span) {
-        // SAFETY: the caller's descriptor.
-        unsafe {
-            if let Some(mut stores) = self.node((*span).node as usize).lock(&self.os, self.os.thread()) {
-                stores.pages.drop_descriptor(span);
-            }
+        // SAFETY: the caller's range.
+        unsafe { stores.pages.put(&self.directory, start, slices, slices, slices, now) };
+        let purge = self.purge_due(&mut stores.pages, now);
+        drop(stores);
+        if purge {
+            self.purge_excess(node, now);
         }
     }
 
@@ -231,9 +196,9 @@ impl<O: Os> Allocator<O> {
     pub(crate) unsafe fn drop_retired(&self, span: *mut Span) {
         // SAFETY: the caller's descriptor.
         unsafe {
-            (*span).owner.store(OWNER_NONE, Ordering::Relaxed);
-            (*span).place = Place::None;
-            self.drop_spare(span);
+            if let Some(mut stores) = self.node((*span).node as usize).lock(&self.os, self.os.thread()) {
+                stores.pages.drop_descriptor(span);
+            }
         }
     }
 

@@ -16,7 +16,8 @@
 //! list, and then the memory (not the descriptor) is its to release: so what a sleeping owner's
 //! blocks occupied goes back without it. Whoever takes the token finds `RETIRED` and forgets the
 //! span. Both happen in the one exchange: until it succeeds, the pusher's own blocks keep the span
-//! alive; after it, the pusher must not look at the descriptor, unless it holds the token.
+//! alive; after it, the pusher must not look at the descriptor, unless it holds the token. The node's lock is held from
+//! before the exchange until the directory has forgotten the descriptor: the token's holder gives it up under that lock.
 //!
 //! # Tenure
 //! A heap's lists belong to one thread at a time: its owner (`OWNED`), or, while it is parked,

@@ -6,13 +6,14 @@
 //! mutex for the node's lock and the number of blocks in use for the heap's lists.
 //!
 //! Asserted: no block is lost, the span is released once and only when its last block came home, and
-//! nobody looks at a descriptor after its release. The cells show that whoever changes a span's
-//! first line owns it.
+//! nobody looks at a descriptor after its release, neither by the directory. The cells show that whoever changes a
+//! span's first line owns it.
 //!
 //! Seen to fail with: a claim that writes the owner after it opened the lock (two claim), a claim that
 //! does not look again under the lock, a token that is collected by who is not the owner, one that is
 //! delivered to a parked heap and left there, either fence of `Tenure` left out, a `leave` that is not
-//! repeated until no token is left.
+//! repeated until no token is left, a list that is retired before the lock is taken (the directory names a descriptor
+//! that was given up).
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
@@ -29,9 +30,16 @@ const HEAPS: usize = 3;
 #[repr(align(16))]
 struct Memory(std::cell::UnsafeCell<Block>);
 
+/// What the node's lock guards.
+struct Node {
+    /// The span is in the pool.
+    pooled: bool,
+    /// The directory names the span's descriptor for its slices.
+    named: bool,
+}
+
 struct World {
-    /// The node's lock, and whether the span is in the pool.
-    node: Mutex<bool>,
+    node: Mutex<Node>,
     heaps: [Tenure; HEAPS],
     /// What only a heap's tenure may touch: how many spans it has.
     lists: [UnsafeCell<usize>; HEAPS],
@@ -58,7 +66,7 @@ impl World {
     fn new() -> Arc<Self> {
         let block = || Memory(std::cell::UnsafeCell::new(Block { next: std::ptr::null_mut() }));
         let world = World {
-            node: Mutex::new(false),
+            node: Mutex::new(Node { pooled: false, named: true }),
             heaps: std::array::from_fn(|_| Tenure::new()),
             lists: std::array::from_fn(|_| UnsafeCell::new(0)),
             span: std::cell::UnsafeCell::new(Span::foreign()),
@@ -108,21 +116,29 @@ impl World {
         }
     }
 
+    /// `Allocator::return_span`: the descriptor and the memory.
     fn release(&self) {
+        self.node.lock().unwrap().named = false;
+        self.give_up();
+    }
+
+    /// `Allocator::drop_retired`: the descriptor, whose memory is gone.
+    fn give_up(&self) {
+        assert!(!self.node.lock().unwrap().named, "the directory names a descriptor that is given up");
         assert_eq!(self.released.fetch_add(1, Ordering::Relaxed), 0, "released twice");
     }
 
     /// `Allocator::claim`.
     fn claim(&self, heap: usize) {
-        let mut pooled = self.node.lock().unwrap();
+        let mut node = self.node.lock().unwrap();
         self.alive();
         let claimed = self.span().owner() == OWNER_ORPHAN;
         if claimed {
-            assert!(*pooled, "an orphan is in the pool");
-            *pooled = false;
+            assert!(node.pooled, "an orphan is in the pool");
+            node.pooled = false;
             self.span().owner.store(name(heap), Ordering::Release);
         }
-        drop(pooled);
+        drop(node);
         if claimed {
             self.file(heap);
         }
@@ -139,7 +155,11 @@ impl World {
         }
         let memory = self.memory[block].0.get();
         // SAFETY: our block.
-        match unsafe { self.span().remote.push(memory, memory, 1, BLOCKS, true) } {
+        let pushed = match unsafe { self.span().remote.push(memory, memory, 1, BLOCKS, false) } {
+            Pushed::WouldRetire => self.push_last(memory),
+            pushed => pushed,
+        };
+        match pushed {
             Pushed::Listed(true) => self.deliver(heap),
             Pushed::Listed(false) => {}
             Pushed::Retired(token) => {
@@ -150,6 +170,17 @@ impl World {
             }
             Pushed::WouldRetire => unreachable!("ready"),
         }
+    }
+
+    /// `Allocator::push_last`, and `free_range`.
+    fn push_last(&self, memory: *mut Block) -> Pushed {
+        let mut node = self.node.lock().unwrap();
+        // SAFETY: the caller's block.
+        let pushed = unsafe { self.span().remote.push(memory, memory, 1, BLOCKS, true) };
+        if let Pushed::Retired(_) = pushed {
+            node.named = false;
+        }
+        pushed
     }
 
     /// `Allocator::deliver`. The caller has the token.
@@ -178,7 +209,7 @@ impl World {
             Taken::Chain(_, count) => self.free_chain(heap, count),
             Taken::Retired => {
                 self.unfile(heap);
-                self.release();
+                self.give_up();
             }
         }
     }
@@ -213,8 +244,8 @@ impl World {
         // SAFETY: loom checks that we have the tenure.
         if self.lists[heap].with(|spans| unsafe { *spans }) == 1 {
             self.unfile(heap);
-            let mut pooled = self.node.lock().unwrap();
-            *pooled = true;
+            let mut node = self.node.lock().unwrap();
+            node.pooled = true;
             self.span().owner.store(OWNER_ORPHAN, Ordering::Release);
         }
     }

@@ -11,7 +11,6 @@ use crate::allocator::Allocator;
 use crate::os::Os;
 use crate::remote::{Pushed, Taken};
 use crate::span::{Block, Kind, OWNER_ORPHAN, Place, Span};
-use core::ptr::null_mut;
 
 /// How far tokens are followed from one parked heap to the next before they are left to whoever
 /// adopts it.
@@ -47,39 +46,51 @@ impl<O: Os> Allocator<O> {
             if (*span).owner() == addr(heap) {
                 return self.free_chain(heap, span, head, tail, count);
             }
-            // What is needed of the descriptor after the push, which may be its last moment.
-            let (node, start, slices) = ((*span).node, (*span).start, (*span).slices as usize);
             let small = (*span).kind == Kind::Small;
-            let mut capacity = if small { (*span).capacity as usize } else { usize::MAX };
-            let mut spare: *mut Span = null_mut();
-            let token = loop {
-                match (*span).remote.push(head, tail, count as usize, capacity, !spare.is_null()) {
-                    Pushed::Listed(token) => {
-                        if token && small {
-                            Span::set_remote_tail(span, tail);
-                        }
-                        break token;
-                    }
-                    Pushed::Retired(token) => {
-                        self.free_range(node as usize, start, slices, spare);
-                        spare = null_mut();
-                        break token;
-                    }
-                    Pushed::WouldRetire => {
-                        spare = self.spare_descriptor(node as usize);
-                        if spare.is_null() {
-                            // No memory for a descriptor: the owner will find the blocks instead.
-                            capacity = usize::MAX;
-                        }
-                    }
-                }
-            };
-            if !spare.is_null() {
-                self.drop_spare(spare);
+            let capacity = if small { (*span).capacity as usize } else { usize::MAX };
+            let mut pushed = (*span).remote.push(head, tail, count as usize, capacity, false);
+            if pushed == Pushed::WouldRetire {
+                pushed = self.push_last(span, head, tail, count as usize);
             }
+            let token = match pushed {
+                Pushed::Listed(token) => {
+                    if token && small {
+                        Span::set_remote_tail(span, tail);
+                    }
+                    token
+                }
+                Pushed::Retired(token) => token,
+                Pushed::WouldRetire => false,
+            };
             if token {
                 self.deliver(heap, span, depth);
             }
+        }
+    }
+
+    /// Pushes a chain that may complete its span's remote list, and then gives the memory back, both under the node's
+    /// lock. As soon as the list is retired, whoever has the token may give the descriptor up, and the page heap uses it
+    /// for another run; until the directory has forgotten that, a range beside the span would be joined with that run,
+    /// wherever it lies. Giving up takes the lock as well.
+    ///
+    /// Where the lock or a descriptor for the range cannot be had, the chain is listed, and its owner will find it.
+    ///
+    /// # Safety
+    /// As for [`RemoteList::push`](crate::remote::RemoteList::push), of a small span.
+    #[cold]
+    unsafe fn push_last(&self, span: *mut Span, head: *mut Block, tail: *mut Block, count: usize) -> Pushed {
+        // SAFETY: the caller's blocks keep the span alive until they are pushed; what is needed later is read before.
+        unsafe {
+            let (node, start, slices) = ((*span).node as usize, (*span).start, (*span).slices as usize);
+            let stores = self.node(node).lock(&self.os, self.os.thread());
+            let stores = stores.and_then(|stores| self.with_descriptors(node, stores));
+            let ready = stores.as_ref().is_some_and(|stores| !stores.pages.needs_meta());
+            let capacity = if ready { (*span).capacity as usize } else { usize::MAX };
+            let pushed = (*span).remote.push(head, tail, count, capacity, true);
+            if let (Pushed::Retired(_), Some(stores)) = (pushed, stores) {
+                self.free_range(node, stores, start, slices);
+            }
+            pushed
         }
     }
 

@@ -21,6 +21,7 @@ pub struct Checked {
     allocator: AtomicPtr<Allocator<Checked>>,
     hook: Cell<Option<Hook>>,
     has_hook: AtomicBool,
+    hesitant: AtomicBool,
 }
 
 /// Called once, in the next `map`.
@@ -36,6 +37,21 @@ impl Checked {
         // SAFETY: the caller keeps what is borrowed until the hook has run.
         self.hook.set(Some(unsafe { std::mem::transmute::<Box<dyn FnOnce() + 'a>, Hook>(hook) }));
         self.has_hook.store(true, Ordering::Relaxed);
+    }
+
+    /// From here on, threads look away for a while where they look at the clock and hold no lock: so the steps on both
+    /// sides lie far enough apart for others to come between.
+    pub fn hesitate(&self) {
+        self.hesitant.store(true, Ordering::Relaxed);
+    }
+
+    fn holds_a_lock(&self) -> bool {
+        let mut held = false;
+        // SAFETY: as in `check`.
+        if let Some(allocator) = unsafe { self.allocator.load(Ordering::Relaxed).as_ref() } {
+            allocator.for_each_node(|_, node| held |= node.raw_lock().held_by(self.mock.thread()));
+        }
+        held
     }
 
     #[track_caller]
@@ -115,6 +131,9 @@ unsafe impl Os for Checked {
     }
 
     fn now_ms(&self) -> u64 {
+        if self.hesitant.load(Ordering::Relaxed) && !self.holds_a_lock() {
+            std::thread::sleep(std::time::Duration::from_micros(1));
+        }
         self.mock.now_ms()
     }
 
@@ -186,6 +205,7 @@ impl Owned {
             allocator: AtomicPtr::new(memory),
             hook: Cell::new(None),
             has_hook: AtomicBool::new(false),
+            hesitant: AtomicBool::new(false),
         };
         // SAFETY: our memory. Zero is the initial state of every other field (see `Allocator`).
         unsafe { (&raw mut (*memory).os).write(os) };

@@ -258,10 +258,11 @@ impl Mock {
     }
 
     /// Runs `body` as if on the thread with that number, so that one real thread can play many.
-    /// Numbers of real threads are addresses; small ones are free.
+    /// Numbers of real threads are addresses; small ones are free. Multiples of 4 (see
+    /// [`Os::thread`](stratalloc_core::os::Os::thread)): locks keep flags below.
     ///
     /// # Panics
-    /// If `number` is 0.
+    /// If `number` is 0 or no multiple of 4.
     pub fn as_thread<R>(number: usize, body: impl FnOnce() -> R) -> R {
         struct Restore(usize);
         impl Drop for Restore {
@@ -269,7 +270,7 @@ impl Mock {
                 THREAD.set(self.0);
             }
         }
-        assert_ne!(number, 0);
+        assert!(number != 0 && number.is_multiple_of(4), "{number} is no thread's number");
         let _restore = Restore(THREAD.replace(number));
         body()
     }

@@ -178,10 +178,10 @@ fn time_threads_and_nodes_are_the_tests_to_set() {
 
     let here = mock.thread();
     assert_ne!(here, 0);
-    Mock::as_thread(3, || {
-        assert_eq!(mock.thread(), 3);
+    Mock::as_thread(12, || {
+        assert_eq!(mock.thread(), 12);
         Mock::as_thread(4, || assert_eq!(mock.thread(), 4));
-        assert_eq!(mock.thread(), 3);
+        assert_eq!(mock.thread(), 12);
     });
     assert_eq!(mock.thread(), here);
     let other = mock.clone();
