@@ -18,7 +18,7 @@ fn hundred_thousand_short_threads_leave_memory_bounded() {
 #[test]
 fn a_thread_that_only_frees_does_not_hoard() {
     let program = c("threads/only_frees.c").build();
-    on_library(program).args([200, 2 * GROWTH_KIB]).passes();
+    on_library(program).args([200, GROWTH_KIB]).passes();
 }
 
 fn owner_asleep(kind: &str) {
@@ -102,7 +102,7 @@ fn short_threads_of_a_crowd_leave_memory_bounded() {
 #[test]
 fn a_thread_of_a_crowd_that_only_frees_does_not_hoard() {
     let program = c("threads/only_frees.c").build();
-    on_library(program).args([200, 2 * GROWTH_KIB]).env("STRATALLOC", "own_heaps=1").passes();
+    on_library(program).args([200, GROWTH_KIB]).env("STRATALLOC", "own_heaps=1").passes();
 }
 
 #[test]

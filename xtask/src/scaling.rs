@@ -70,7 +70,7 @@ const LOADS: &[Load] = &[
         about: "half of the threads allocate 16 to 512 bytes, the other half free them",
         threads: &[2, 4, 8, 16],
         per: Per::Operations,
-        limits: &[("exchanges", 300.0), ("fences", 1.0), ("locks", 2.0), ("transfers", 300.0)],
+        limits: &[("exchanges", 300.0), ("fences", 1.0), ("locks", 4.0), ("transfers", 300.0)],
     },
     Load {
         name: "starts",

@@ -166,7 +166,13 @@ pub unsafe fn dealloc(block: *mut u8) {
     // SAFETY: the calling thread's own front, or one that owns nothing; addresses beyond 2^48 are
     // nobody's, and fault at worst.
     unsafe {
-        dealloc_or(&ALLOCATOR.directory, front(), block, |span| free_event(span), |block| dealloc_slow(block));
+        dealloc_or(
+            &ALLOCATOR.directory,
+            front(),
+            block,
+            |span| free_event(span),
+            |block, span| dealloc_slow(block, span),
+        );
     }
 }
 
@@ -177,20 +183,28 @@ unsafe fn free_event(span: *mut Span) {
     unsafe { ALLOCATOR.free_event(heap(), span) };
 }
 
-/// What the fast path does not do: mostly a block of another thread's heap.
+/// What the fast path does not do: mostly a block of another thread's heap. Calls nothing but at its ends, so that it
+/// needs no frame.
 #[cold]
 #[inline(never)]
-unsafe fn dealloc_slow(block: *mut u8) {
-    // SAFETY: the calling thread's heap; the caller's block.
+unsafe fn dealloc_slow(block: *mut u8, span: *mut Span) {
+    // SAFETY: the calling thread's heap; the caller's block, which lies in the span.
+    unsafe {
+        let Own::Heap(heap) = own() else { return dealloc_without_heap(block) };
+        ALLOCATOR.free_batched_or(heap, block, span, |slot| batch_full(slot), |block| dealloc_cold(block));
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn dealloc_without_heap(block: *mut u8) {
+    // SAFETY: the caller's block.
     unsafe {
         match own() {
-            Own::Heap(heap) => {
-                ALLOCATOR.free_batched_or(heap, block, |slot| flush(slot), |block| dealloc_cold(block));
-            }
             _ if block.is_null() => {}
             Own::Pocket(pocket) if ALLOCATOR.free_into_pocket(pocket, block) => {}
             // Without memory for a heap the block is lost.
-            Own::Pocket(_) | Own::Nothing => {
+            _ => {
                 with_heap(|heap| ALLOCATOR.dealloc(heap, block));
             }
         }
@@ -199,9 +213,9 @@ unsafe fn dealloc_slow(block: *mut u8) {
 
 #[cold]
 #[inline(never)]
-unsafe fn flush(slot: usize) {
+unsafe fn batch_full(slot: usize) {
     // SAFETY: the calling thread's heap: it has a batch.
-    unsafe { ALLOCATOR.flush(heap(), slot) };
+    unsafe { ALLOCATOR.batch_full(heap(), slot) };
 }
 
 #[cold]
@@ -222,8 +236,7 @@ unsafe fn dealloc_cold(block: *mut u8) {
 pub unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
     // SAFETY: the caller's block: its span is the calling thread's own, if found.
     unsafe {
-        if let Some(span) =
-            ALLOCATOR.directory.lookup_owned(block.expose_provenance(), front().expose_provenance())
+        if let Ok(span) = ALLOCATOR.directory.lookup_owned(block.expose_provenance(), front().expose_provenance())
             && class_of(size) == Some((*span).class as usize)
         {
             return block;

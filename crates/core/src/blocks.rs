@@ -73,9 +73,9 @@ impl<O: Os> Allocator<O> {
                 &raw mut (*heap).front,
                 block,
                 |span| self.free_event(heap, span),
-                |block| {
-                    let full = |slot| self.flush(heap, slot);
-                    self.free_batched_or(heap, block, full, |block| self.dealloc_cold(heap, block));
+                |block, span| {
+                    let full = |slot| self.batch_full(heap, slot);
+                    self.free_batched_or(heap, block, span, full, |block| self.dealloc_cold(heap, block));
                 },
             );
         }

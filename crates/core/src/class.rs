@@ -34,11 +34,13 @@ pub const TABLE_LEN: usize = SMALL_MAX / MIN_BLOCK + 1;
 pub static TABLE: [u8; TABLE_LEN] = table();
 static SIZES: [u16; CLASSES] = sizes();
 static SLICES: [u8; CLASSES] = slices();
-/// 2^[`RECIPROCAL_SHIFT`] by the size, rounded up.
-static RECIPROCALS: [u64; CLASSES] = reciprocals();
-/// Enough: a quotient is too high by less than `offset / 2^40`, which is below `1 / size`, as spans are
-/// below 2^20 bytes and sizes at most 2^15.
-const RECIPROCAL_SHIFT: u32 = 40;
+/// Of each size the inverse modulo 2^64 of its odd factor, and the exponent of the other, a power of two. The inverse
+/// times a multiple of the size, rotated by the exponent, is the quotient; of any other number the same is above all
+/// quotients (Warren, "Hacker's Delight", exact division).
+static INVERSES: [u64; CLASSES] = inverses();
+static EXPONENTS: [u8; CLASSES] = exponents();
+/// Above all indices of blocks, below what an offset between two blocks gives: that is above 2^64 / [`SMALL_MAX`].
+const NO_INDEX: u64 = 1 << 32;
 /// Longest span of a heap that has some of a class, bytes.
 const GROWN: usize = 64 * 1024;
 /// Spans of one class and length that a heap takes before they are twice as long.
@@ -95,11 +97,23 @@ pub fn size_of_class(class: usize) -> usize {
 }
 
 /// Which block of a span of `class` begins at byte `offset` of the span, or `None`: between two.
-/// A multiplication instead of a division; exact for every offset in a span.
+/// A multiplication instead of a division; exact for every block of a number below 2^32 and every offset between two.
 #[inline(always)]
 pub fn block_at(class: usize, offset: usize) -> Option<usize> {
-    let index = ((offset as u64).wrapping_mul(RECIPROCALS[class]) >> RECIPROCAL_SHIFT) as usize;
-    (index * size_of_class(class) == offset).then_some(index)
+    let quotient = quotient(class, offset);
+    (quotient < NO_INDEX).then_some(quotient as usize)
+}
+
+/// True when one of the first `blocks` blocks of a span of `class` begins at byte `offset` of the span.
+#[inline(always)]
+pub fn is_block_below(class: usize, offset: usize, blocks: u32) -> bool {
+    quotient(class, offset) < u64::from(blocks)
+}
+
+/// Which block begins at the offset; at least [`NO_INDEX`]: none does.
+#[inline(always)]
+fn quotient(class: usize, offset: usize) -> u64 {
+    (offset as u64).wrapping_mul(INVERSES[class]).rotate_right(u32::from(EXPONENTS[class]))
 }
 
 /// The class that stands in for `class` while a heap has little of it: the next power of two, at least
@@ -181,11 +195,30 @@ const fn slices() -> [u8; CLASSES] {
     table
 }
 
-const fn reciprocals() -> [u64; CLASSES] {
+const fn inverses() -> [u64; CLASSES] {
     let mut table = [0; CLASSES];
     let mut class = 0;
     while class < CLASSES {
-        table[class] = (1u64 << RECIPROCAL_SHIFT).div_ceil(size_const(class) as u64);
+        let size = size_const(class) as u64;
+        let odd = size >> size.trailing_zeros();
+        // Newton's iteration: right in 3 bits, then in twice as many each time.
+        let mut inverse = odd;
+        let mut step = 0;
+        while step < 5 {
+            inverse = inverse.wrapping_mul(2u64.wrapping_sub(odd.wrapping_mul(inverse)));
+            step += 1;
+        }
+        table[class] = inverse;
+        class += 1;
+    }
+    table
+}
+
+const fn exponents() -> [u8; CLASSES] {
+    let mut table = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        table[class] = size_const(class).trailing_zeros() as u8;
         class += 1;
     }
     table
@@ -209,9 +242,10 @@ const _: () = {
         }
         assert!(slices[class] >= 1 && slices[class] <= 16);
         assert!(slices[class] as usize * SLICE / size < 1 << 15);
-        // The longest span: its blocks are counted in 16 bits, its offsets are below the reciprocal's bound.
+        // The longest span: its blocks are counted in 16 bits.
         let longest = if size <= FINE { 4 * GROWN } else { GROWN };
-        assert!(longest / size < 1 << 15 && longest < 1 << 20);
+        assert!(longest / size < 1 << 15);
+        assert!(u64::MAX / SMALL_MAX as u64 >= NO_INDEX);
         class += 1;
     }
     assert!(size_const(1) == 32 && size_const(3) == 64);
@@ -255,6 +289,15 @@ mod tests {
             for offset in (0..slices_of_class(class, usize::MAX) * SLICE).step_by(8) {
                 let expected = offset.is_multiple_of(size).then_some(offset / size);
                 assert_eq!(block_at(class, offset), expected, "class {class} offset {offset}");
+            }
+            // What a link that was written over may lead to.
+            for far in [1usize << 35, 1 << 47, usize::MAX / size * size, usize::MAX] {
+                for offset in (0..2 * size).map(|near| far - near) {
+                    let expected =
+                        (offset.is_multiple_of(size) && offset / size < 1 << 32).then_some(offset / size);
+                    assert_eq!(block_at(class, offset), expected, "class {class} offset {offset}");
+                    assert!(!is_block_below(class, offset, 1 << 15), "class {class} offset {offset}");
+                }
             }
         }
     }

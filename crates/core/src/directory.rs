@@ -146,12 +146,15 @@ impl Directory {
         ptr(addr(&raw const self.foreign_span).wrapping_add(entry))
     }
 
-    /// The span that `address` lies in if `owner` owns it.
+    /// The span that `address` lies in: `Ok` if `owner` owns it, else `Err`.
+    ///
+    /// # Errors
+    /// It is foreign, without owner, or another's.
     ///
     /// # Safety
     /// As for [`lookup`](Self::lookup).
     #[inline(always)]
-    pub unsafe fn lookup_owned(&self, address: usize, owner: usize) -> Option<*mut Span> {
+    pub unsafe fn lookup_owned(&self, address: usize, owner: usize) -> Result<*mut Span, *mut Span> {
         // SAFETY: the contract.
         let entry = unsafe { self.entry(address) };
         let span: *mut Span = ptr(addr(&raw const self.foreign_span).wrapping_add(entry));
@@ -166,16 +169,16 @@ impl Directory {
                 entry = in(reg) entry,
                 owner = in(reg) owner,
                 offset = const core::mem::offset_of!(Directory, foreign_span) + core::mem::offset_of!(Span, owner),
-                other = label { return None; },
+                other = label { return Err(span); },
                 options(readonly, nostack),
             );
         }
         #[cfg(any(not(target_arch = "x86_64"), loom, feature = "count-shared"))]
         // SAFETY: descriptors are readable for ever.
         if unsafe { (*span).owner() } != owner {
-            return None;
+            return Err(span);
         }
-        Some(span)
+        Ok(span)
     }
 
     /// As [`lookup`](Directory::lookup), for any address.

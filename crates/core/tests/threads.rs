@@ -299,6 +299,46 @@ fn retired_spans_lie_beside_others() {
     nothing_is_left(&allocator);
 }
 
+/// What a thread freed for another stays with it up to 128 KiB, however many spans and sizes it is of; to the 16 KiB
+/// that it may keep in all where memory is short.
+#[test]
+fn what_waits_in_batches_has_a_bound() {
+    for (soft_limit, heaps, bound) in [(0, 2, 128 << 10), (2 << 20, 16, 16 << 10)] {
+        let options = Options::DEFAULT.with_dirty_min(0).with_soft_limit(soft_limit);
+        let (_mock, allocator) = allocator(options);
+        let idle: Vec<_> = (2..heaps).map(|_| allocator.adopt()).collect();
+        allocator.refresh_limits(false);
+        let seed = seed("what waits in batches has a bound");
+        let mut owner = as_thread(1, || Worker::new(&allocator, seed));
+        let mut other = as_thread(2, || Worker::new(&allocator, seed ^ 1));
+        let blocks: Vec<Block> = as_thread(1, || (0..3000).map(|n| owner.alloc(40 + n % 12 * 180)).collect());
+        let total: usize = blocks.iter().map(|block| block.usable).sum();
+        assert!(total > bound * 8, "{total} bytes prove nothing");
+        let waiting = |freed: usize| {
+            // SAFETY: the owner's heap, and nobody else is here.
+            unsafe { allocator.collect_pending(owner.heap) };
+            freed - (total - allocator.figures(owner.heap).allocated)
+        };
+        let (mut freed, mut most) = (0, 0);
+        for block in blocks {
+            freed += block.usable;
+            as_thread(2, || other.free(block));
+            most = most.max(waiting(freed));
+        }
+        // A block that does not fit goes home by itself: it was one more for a moment.
+        assert!(most <= bound + 2048, "{most} bytes wait, {bound} may");
+        assert!(most >= bound / 4, "{most} bytes wait at most: these are no batches");
+        as_thread(2, || drop(other));
+        assert_eq!(waiting(total), 0);
+        as_thread(1, || drop(owner));
+        for heap in idle {
+            // SAFETY: our heaps.
+            unsafe { allocator.park(heap) };
+        }
+        nothing_is_left(&allocator);
+    }
+}
+
 #[test]
 fn all_free_for_all() {
     all_to_all(Options::DEFAULT.with_dirty_min(1 << 20).with_purge_delay(500), "all_free_for_all");

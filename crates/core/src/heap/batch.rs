@@ -5,6 +5,10 @@
 //! exchange (`foreign::send`; batching per span is snmalloc's idea). Blocks of a batch count as in
 //! use for the span's owner, so the span lives as long as a batch names it.
 //!
+//! Room is given out in steps of [`BYTES`] and at most [`BLOCKS`], as many as there are slots. A batch begins with one;
+//! when that is used up, it goes on with another, up to [`STEPS`]; where none is left, the next other batch is sent for
+//! it. So spans that many blocks are freed of have long batches, and the others' wait no longer for that.
+//!
 //! Only small spans of thread heaps have batches: who may be destroyed as a whole waits for nothing.
 
 use super::{Heap, Role};
@@ -17,10 +21,14 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 /// Batches that a heap keeps open.
 const SLOTS: usize = 32;
-/// Blocks of one batch at most.
+/// Blocks of one step at most.
 const BLOCKS: u32 = 32;
-/// Bytes of one batch at most, in blocks: larger blocks go home at once.
+/// Bytes of one step, in blocks, at most: 128 KiB for all that a heap has.
 const BYTES: u32 = 4096;
+/// Steps of one batch at most.
+const STEPS: u32 = 4;
+/// Blocks above so many bytes go home at once.
+const LARGEST: u32 = 2048;
 
 /// Blocks of one span, linked from `head` to `tail`.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +39,7 @@ struct Batch {
     tail: u32,
     /// Blocks in it.
     count: u16,
-    /// Blocks that it goes home with.
+    /// Blocks that it has room for.
     limit: u16,
 }
 
@@ -44,6 +52,8 @@ impl Batch {
 pub(super) struct Batches {
     /// A bit for each slot that holds a batch.
     open: u32,
+    /// Steps of all of them.
+    steps: u32,
     slots: [Batch; SLOTS],
 }
 
@@ -54,24 +64,23 @@ fn slot_of(span: *mut Span) -> usize {
 }
 
 impl<O: Os> Allocator<O> {
-    /// Frees a block into the open batch of its span; `full` with the batch's slot when it must be sent
-    /// ([`flush`](Self::flush)), `slow` when there is no such batch (or the block is none of the span's, or
-    /// the one freed last) and nothing was done.
+    /// Frees a block into the open batch of `span`, in which it lies; `full` with the batch's slot when that has no more
+    /// room ([`batch_full`](Self::batch_full)), `slow` when there is no such batch (or the block is none of the span's, or
+    /// the one freed last) and nothing was done. 36 instructions with what leads here.
     ///
     /// # Safety
-    /// The caller has the heap's tenure; `block` is null or below
-    /// [`ADDRESS_END`](crate::directory::ADDRESS_END) and, if it is a block of this allocator, in use.
+    /// The caller has the heap's tenure; the block, if it is one of this allocator, is in use.
     #[inline(always)]
     pub unsafe fn free_batched_or(
         &self,
         heap: *mut Heap,
         block: *mut u8,
+        span: *mut Span,
         full: impl FnOnce(usize),
         slow: impl FnOnce(*mut u8),
     ) {
         // SAFETY: a span with a batch is alive, small and of a thread heap.
         unsafe {
-            let span = self.directory.lookup(addr(block));
             let slot = slot_of(span);
             let batch = Self::batch(heap, slot);
             let link = block.cast::<Block>();
@@ -84,10 +93,73 @@ impl<O: Os> Allocator<O> {
         }
     }
 
-    /// Blocks of `size` bytes that a batch goes home with. Where heaps may keep little, its part of that.
-    fn batch_limit(&self, size: u32) -> u16 {
+    /// Blocks of `span` in a step. Where heaps may keep little, their part of that: 0 when a block is more.
+    unsafe fn step(&self, span: *mut Span) -> u32 {
         let bytes = (self.limits.kept() / SLOTS).min(BYTES as usize) as u32;
-        (bytes / size).clamp(1, BLOCKS) as u16
+        // SAFETY: the caller's span: it is alive.
+        (bytes / unsafe { (*span).block_size }).min(BLOCKS)
+    }
+
+    /// Opens a batch for a span in `slot`, which is free. `first`: the block that it will begin with.
+    unsafe fn open(&self, heap: *mut Heap, slot: usize, span: *mut Span, first: *mut Block) {
+        // SAFETY: the caller's heap and span.
+        unsafe {
+            self.take_step(heap, slot);
+            *Self::batch(heap, slot) = Batch {
+                span,
+                head: null_mut(),
+                tail: ((addr(first) - (*span).start) >> 4) as u32,
+                count: 0,
+                limit: self.step(span).max(1) as u16,
+            };
+            (*heap).batches.open |= 1 << slot;
+        }
+    }
+
+    /// Takes a step for `slot`. Where none is left, others' batches are sent.
+    unsafe fn take_step(&self, heap: *mut Heap, slot: usize) {
+        // SAFETY: the caller's heap.
+        unsafe {
+            while (*heap).batches.steps >= SLOTS as u32 && self.flush_after(heap, slot) {}
+            (*heap).batches.steps += 1;
+        }
+    }
+
+    /// Sends the next batch behind `slot`, not the one in it. False: there is no other.
+    unsafe fn flush_after(&self, heap: *mut Heap, slot: usize) -> bool {
+        // SAFETY: the caller's heap.
+        unsafe {
+            let others = (*heap).batches.open & !(1 << slot);
+            let ahead = others.rotate_right(slot as u32).trailing_zeros() as usize;
+            if others != 0 {
+                self.flush(heap, (slot + ahead) % SLOTS);
+            }
+            others != 0
+        }
+    }
+
+    /// A batch's room is used up: gives it another step, or sends it.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure; there is a batch in `slot`.
+    #[cold]
+    #[inline(never)]
+    pub unsafe fn batch_full(&self, heap: *mut Heap, slot: usize) {
+        // SAFETY: a batch of the caller's heap; it holds blocks, so the span is alive.
+        unsafe {
+            let batch = Self::batch(heap, slot);
+            let step = self.step((*batch).span);
+            if u32::from((*batch).limit) < STEPS * step {
+                self.take_step(heap, slot);
+                (*batch).limit += step as u16;
+            } else {
+                self.flush(heap, slot);
+                if step > 0 {
+                    // Spans of which nothing is freed any more do not wait for long.
+                    self.flush_after(heap, slot);
+                }
+            }
+        }
     }
 
     /// The batch in `slot`.
@@ -121,27 +193,19 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let owner = (*span).owner();
             let user = owner > 2 && owner != addr(heap) && (*ptr::<Heap>(owner)).front.role == Role::User;
-            let size = (*span).block_size;
-            if user || (*span).kind == Kind::Large || size * 2 > BYTES {
+            if user || (*span).kind == Kind::Large || (*span).block_size > LARGEST {
                 return self.send(heap, span, block, block, 1, 0);
             }
             let slot = slot_of(span);
             let batch = Self::batch(heap, slot);
             if (*batch).span != span {
                 self.flush(heap, slot);
-                *batch = Batch {
-                    span,
-                    head: null_mut(),
-                    tail: ((addr(block) - (*span).start) >> 4) as u32,
-                    count: 0,
-                    limit: self.batch_limit(size),
-                };
-                (*heap).batches.open |= 1 << slot;
+                self.open(heap, slot, span, block);
             } else if (*batch).head == block {
                 return self.double_free(addr(block));
             }
             if Self::push(batch, block) {
-                self.flush(heap, slot);
+                self.batch_full(heap, slot);
             }
         }
     }
@@ -155,9 +219,18 @@ impl<O: Os> Allocator<O> {
     pub unsafe fn flush(&self, heap: *mut Heap, slot: usize) {
         // SAFETY: a batch of the caller's heap.
         unsafe {
-            let Batch { span, head, tail, count, .. } = *Self::batch(heap, slot);
+            let Batch { span, head, tail, count, limit } = *Self::batch(heap, slot);
             *Self::batch(heap, slot) = Batch::EMPTY;
-            (*heap).batches.open &= !(1 << slot);
+            let batches = &raw mut (*heap).batches;
+            (*batches).open &= !(1 << slot);
+            if count > 0 {
+                let steps = u32::from(limit).div_ceil(self.step(span).max(1));
+                (*batches).steps = (*batches).steps.saturating_sub(steps);
+            }
+            if (*batches).open == 0 {
+                // Also what a fork in the middle of a free left behind.
+                (*batches).steps = 0;
+            }
             if count > 0 {
                 let tail = ptr((*span).start + ((tail as usize) << 4));
                 self.send(heap, span, head, tail, u32::from(count), 0);

@@ -92,9 +92,10 @@ impl<O: Os> Allocator<O> {
             if (*heap).checks == 0 {
                 return true;
             }
-            (*heap).checks -= 1;
+            let looked = count.min(CHAIN).min((*heap).checks as usize);
+            (*heap).checks -= looked as u32;
             let mut block = head;
-            for left in (1..=count.min(CHAIN)).rev() {
+            for left in (1..=looked).rev() {
                 let after = (*block).next;
                 if self.is_in_hole(span, block)
                     || self.is_listed(span, block, after, left - 1)
