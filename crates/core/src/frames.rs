@@ -12,7 +12,7 @@
 //! * any other frame in use is *split* when its free slices are due: they go back, and the system is told to
 //!   back the frame with ordinary pages (or its daemon would fill the gaps again), until it is free as a whole;
 //! * where frames are only *offered* (`huge_pages=auto`), one is *opened* when the first span of small blocks takes a
-//!   slice of it: the system is asked for a huge page then, and how long its first touch takes says whether another
+//!   slice of it, in a page heap that is large or grows in haste: the system is asked for a huge page then, and how long its first touch takes says whether another
 //!   one will be. A frame that something else takes a slice of first stays in ordinary pages;
 //! * of reserved pages, which are nobody else's anyway, a page goes back when it is free as a whole.
 //!

@@ -24,8 +24,8 @@ use core::ptr::NonNull;
 /// Slices of a node that are mapped without huge pages before `madvise` and `hugetlb` ask for some, 4 MiB: programs
 /// that stay below hold a 2 MiB page for nothing.
 const FROM: usize = (4 << 20) / SLICE;
-/// Slices of a node that are mapped before `auto` offers frames, 32 MiB.
-const OFFERED_FROM: usize = (32 << 20) / SLICE;
+/// Slices of a node that are mapped before `auto` offers frames, 16 MiB.
+const OFFERED_FROM: usize = (8 << 20) / SLICE;
 /// Nanoseconds that the first touch of a frame may take: the faults of as many ordinary pages take 100 µs on bare
 /// metal and 700 µs in a virtual machine, a huge page 50 to 200 µs, unless the host has no memory behind it: 7 ms.
 const FAST: u64 = 400_000;

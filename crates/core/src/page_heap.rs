@@ -94,6 +94,8 @@ pub struct PageHeap {
     /// Frames that are left in ordinary pages now, and after the next that comes slowly.
     pause: usize,
     patience: usize,
+    /// When small blocks last reached a frame that was offered, ms.
+    reached: u32,
     clock: u32,
     /// Figures, kept as things happen.
     pub figures: PageFigures,
@@ -126,6 +128,7 @@ impl PageHeap {
             opened: 0,
             pause: 0,
             patience: 0,
+            reached: 0,
             clock: 0,
             figures: PageFigures::NONE,
         }

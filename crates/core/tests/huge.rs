@@ -24,7 +24,7 @@ const BLOCK: usize = 64 << 10;
 /// A small block of which some fill a frame.
 const SMALL: usize = 32 << 10;
 /// What is mapped before `auto` offers frames.
-const AUTO_FROM: usize = 32 * MIB;
+const AUTO_FROM: usize = 8 * MIB;
 /// Longer than the first touch of a frame may take.
 const SLOW: u64 = 1_000_000;
 /// Blocks in a frame.
@@ -463,7 +463,7 @@ fn the_limit_counts_whole_frames_and_leaves_room_for_less() {
 }
 
 #[test]
-fn auto_opens_frames_one_at_a_time_for_small_blocks_beyond_32_mib() {
+fn auto_opens_frames_one_at_a_time_for_small_blocks_beyond_8_mib() {
     let rig = Rig::new(system(100, 2), patient(HugePages::Auto));
     let mut blocks = Vec::new();
     while rig.figures().mapped + MIB < AUTO_FROM {
@@ -490,6 +490,27 @@ fn auto_opens_frames_one_at_a_time_for_small_blocks_beyond_32_mib() {
     let figures = rig.figures();
     assert_eq!((figures.active, figures.dirty, figures.held), (0, 0, 0));
     assert_eq!(figures.mapped, figures.clean);
+}
+
+/// Below 32 MiB frames are for heaps that grow by one in a few milliseconds.
+#[test]
+fn at_leisure_auto_opens_frames_beyond_32_mib_only() {
+    let rig = Rig::new(system(0, 0), patient(HugePages::Auto));
+    let grow = |ms| {
+        rig.mock.advance(ms);
+        (0..HUGE / SMALL).for_each(|_| assert!(!rig.alloc(SMALL).is_null()));
+        rig.mock.take_advised().len()
+    };
+    while rig.figures().mapped <= 32 * MIB - 8 * MIB {
+        assert_eq!(grow(9), 0);
+    }
+    // Whoever begins to hurry has one from the second frame on.
+    assert!((0..3).map(|_| grow(1)).sum::<usize>() >= 1);
+    while rig.figures().mapped <= 32 * MIB {
+        assert_eq!(grow(9), 0);
+    }
+    let opened: usize = (0..20).map(|_| grow(1000)).sum();
+    assert!(opened >= 18, "{opened} frames of 20");
 }
 
 #[test]
@@ -648,7 +669,8 @@ fn the_rest_of_an_opened_frame_keeps_no_pages_from_being_moved() {
 #[test]
 fn a_large_block_that_grows_into_an_offered_frame_keeps_what_is_in_it() {
     let rig = Rig::new(system(0, 0), patient(HugePages::Auto));
-    rig.until_opened(2 * AUTO_FROM / SMALL);
+    // Enough for regions of many frames.
+    (0..64 * MIB / SMALL).for_each(|_| assert!(!rig.alloc(SMALL).is_null()));
     // Blocks in address order, up to the end of a frame.
     let mut blocks = vec![rig.alloc(BLOCK)];
     let last = loop {

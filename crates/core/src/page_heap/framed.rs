@@ -7,6 +7,12 @@ use crate::frames::{self, Backing, FRAME, Frame};
 use crate::span::Span;
 use core::ptr::null_mut;
 
+/// Slices mapped beyond which frames are opened at any pace, 32 MiB: below, the part of the last one that is not used
+/// would be much of all.
+const LARGE: usize = (32 << 20) / SLICE;
+/// Milliseconds from one frame to the next of a heap that grows in haste. The faults of a frame's ordinary pages take
+/// some tenths of one: who takes longer spends little of its time on them.
+const HASTE: u32 = 4;
 /// Frames that stay in ordinary pages after the first that came slowly.
 const PAUSE: usize = 64;
 /// And at most.
@@ -33,7 +39,8 @@ impl PageHeap {
     }
 
     /// Of the frames that are offered and that slices lie in which are taken, opens the first, if all of them will be
-    /// used (`dense`) and no frame of late was slow; the others stay in ordinary pages.
+    /// used (`dense`), no frame of late was slow, and the heap is large or grows in haste; the others stay in ordinary
+    /// pages.
     ///
     /// # Safety
     /// The slices are free; the caller has the lock.
@@ -46,7 +53,11 @@ impl PageHeap {
                 if directory.has(Bit::Offered, frame.max(start)) {
                     let whole = directory.mark(Bit::Offered, frame, FRAME, false) == FRAME;
                     if whole && dense && self.opened == 0 && !self.figures.is_beyond() {
-                        if self.pause > 0 {
+                        let hasty = self.clock.wrapping_sub(self.reached) <= HASTE;
+                        self.reached = self.clock;
+                        if !hasty && self.figures.mapped <= LARGE {
+                            // Ordinary pages will do.
+                        } else if self.pause > 0 {
                             self.pause -= 1;
                         } else {
                             directory.mark(Bit::Huge, frame, FRAME, true);
