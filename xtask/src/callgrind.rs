@@ -5,7 +5,7 @@
 //! line after that is the cost of these calls with everything beneath them. Other lines are costs of
 //! the function itself. Name compression is switched off when the file is made.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Calls from one function to another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,17 +19,24 @@ pub struct Edge {
 /// The calls of a run, by caller and callee.
 pub struct Profile {
     edges: HashMap<(String, String), Edge>,
+    /// Functions that were run, with the files they are in.
+    run: BTreeSet<(String, String)>,
 }
 
 impl Profile {
     /// Reads the text of a callgrind file with uncompressed names and positions.
     pub fn read(text: &str) -> Result<Profile, String> {
         let mut edges: HashMap<(String, String), Edge> = HashMap::new();
+        let mut run = BTreeSet::new();
+        let mut object = String::new();
         let (mut caller, mut callee) = (String::new(), String::new());
         let mut lines = text.lines();
         while let Some(line) = lines.next() {
-            if let Some(name) = line.strip_prefix("fn=") {
+            if let Some(name) = line.strip_prefix("ob=") {
+                name.clone_into(&mut object);
+            } else if let Some(name) = line.strip_prefix("fn=") {
                 caller = plain(name);
+                run.insert((object.clone(), caller.clone()));
             } else if let Some(name) = line.strip_prefix("cfn=") {
                 callee = plain(name);
             } else if let Some(rest) = line.strip_prefix("calls=") {
@@ -45,7 +52,12 @@ impl Profile {
         if edges.is_empty() {
             return Err("callgrind's output holds no calls".into());
         }
-        Ok(Profile { edges })
+        Ok(Profile { edges, run })
+    }
+
+    /// The functions of a file, which `object` is the path of, that were run.
+    pub fn run_in<'a>(&'a self, object: &'a str) -> impl Iterator<Item = &'a str> {
+        self.run.iter().filter(move |(file, _)| file == object).map(|(_, name)| name.as_str())
     }
 
     /// The calls that `caller` made to a function of one of these names.
@@ -76,6 +88,7 @@ mod tests {
 
     const TEXT: &str = "\
 version: 1
+ob=program
 fl=a.c
 fn=main
 10 3
@@ -92,8 +105,10 @@ fn=other
 cfn=__libc_malloc
 calls=1 0
 1 17
+ob=lib.so
 fn=malloc
 5 47
+ob=program
 fn=main
 cfn=malloc'2
 calls=1 5
@@ -107,6 +122,8 @@ calls=1 5
         assert_eq!(profile.edge("main", &["free"]), Edge { calls: 1, cost: 20 });
         assert_eq!(profile.edge("other", &["malloc", "__libc_malloc"]), Edge { calls: 1, cost: 17 });
         assert_eq!(profile.edge("other", &["free"]), Edge::default());
+        assert_eq!(profile.run_in("program").collect::<Vec<_>>(), ["main", "other"]);
+        assert_eq!(profile.run_in("lib.so").collect::<Vec<_>>(), ["malloc"]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! and free of noise. The function's own `ret` is taken off, the caller's `call` is not in it.
 //!
 //! The gate also reads the disassembly: operator new's throwing paths must be entered by jumps, so
-//! that no frame of a Rust function is left when they throw.
+//! that no frame of a Rust function is left when they throw. And what the program ran must lie in front (see [`order`]).
 
 use crate::callgrind::Profile;
 use crate::{Failure, Result, build, call, check, not_started, order};
@@ -61,6 +61,7 @@ pub fn task(library: Option<PathBuf>) -> Result<()> {
     fs::create_dir_all(&folder).map_err(|error| Failure::new(format_args!("{}: {error}", folder.display())))?;
     let program = compile(&folder)?;
     let profile = measure(&folder, &program, &library)?;
+    order::holds_all(profile.run_in(&library.to_string_lossy()))?;
     report(&profile, &library)
 }
 

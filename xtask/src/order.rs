@@ -29,6 +29,8 @@ const FIRST: &[&str] = &[
     "_ZdlPvm",
     "stratalloc::family::malloc_slow",
     "stratalloc::throwing::new_slow",
+    "stratalloc::throwing::new_aligned_slow",
+    "stratalloc::throwing::refill",
     "stratalloc::raw::alloc_slow",
     "stratalloc::raw::alloc_long",
     "stratalloc::raw::alloc_zeroed_slow",
@@ -48,6 +50,8 @@ const FIRST: &[&str] = &[
     "stratalloc_core::heap::check::check_free",
     "stratalloc_core::heap::holes::hollow",
     "stratalloc_core::span::Span::is_block",
+    "stratalloc_core::heap::aside::list",
+    "stratalloc_core::blocks::alloc",
     "stratalloc_core::blocks::realloc",
     "stratalloc_core::blocks::alloc_zeroed",
     "stratalloc_core::blocks::dealloc",
@@ -104,6 +108,11 @@ const FIRST: &[&str] = &[
     // Memory that goes back or moves.
     "stratalloc_core::purge::purge_excess",
     "stratalloc_core::purge::purge_run",
+    "stratalloc_core::page_heap::PageHeap::lend",
+    "stratalloc_core::page_heap::PageHeap::cleaned",
+    "stratalloc_core::page_heap::PageHeap::end_purge",
+    "stratalloc_core::directory::Directory::last_stretch",
+    "stratalloc_os::linux::Linux::purge",
     "stratalloc_core::recycle::recycle",
 ];
 
@@ -193,6 +202,23 @@ fn linker_takes_one(folder: &Path) -> Result<bool> {
 pub fn complete(library: &Path) -> Result<()> {
     let (_, missing) = order_of(library)?;
     if missing.is_empty() { Ok(()) } else { Err(Failure::new(without(&missing))) }
+}
+
+/// Fails where functions of the library that a program of one thread ran do not lie in front.
+pub fn holds_all<'a>(run: impl Iterator<Item = &'a str>) -> Result<()> {
+    let mut others: Vec<String> = run
+        .map(path_of)
+        .filter(|path| path.starts_with("stratalloc") && !FIRST.contains(&path.as_str()))
+        .collect();
+    others.sort();
+    others.dedup();
+    if others.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format_args!(
+        "xtask/src/order.rs does not name functions that every program runs: {}",
+        others.join(", ")
+    )))
 }
 
 fn without(missing: &[&str]) -> String {
