@@ -194,6 +194,29 @@ fn churn_of_one_thread_starts_the_purge_thread() {
     assert_eq!(rig.dirty(), 0);
 }
 
+/// Whoever frees 32 MiB or more at once does not wait until they are gone, also in a process of one thread.
+#[test]
+fn what_would_take_long_is_left_to_the_purge_thread() {
+    let rig = Rig::new(4096, Options::DEFAULT);
+    rig.free(rig.alloc(30 * MIB));
+    assert_eq!((rig.dirty(), rig.mock.count(Call::Spawn)), (2 * MIB, 0));
+    rig.allocator.trim(0);
+    let block = rig.alloc(40 * MIB);
+    let calls = rig.mock.system_calls();
+    rig.free(block);
+    assert_eq!((rig.dirty(), rig.mock.count(Call::Spawn)), (40 * MIB, 1));
+    assert_eq!(rig.mock.system_calls(), calls + 1, "the start alone");
+    rig.mock.advance(1 + u64::from(Options::DEFAULT.purge_delay));
+    assert_eq!(Mock::as_thread(4, || rig.mock.run_purger()), Some(0));
+    assert_eq!(rig.dirty(), 0);
+    // Not where all is to go at once, or no thread may be started.
+    for options in [Options::DEFAULT.with_dirty_percent(0), Options::DEFAULT.with_purge_thread(false)] {
+        let rig = Rig::new(4096, options);
+        rig.free(rig.alloc(400 * MIB));
+        assert_eq!((rig.dirty() <= 2 * MIB, rig.mock.count(Call::Spawn)), (true, 0), "{options:?}");
+    }
+}
+
 #[test]
 fn without_a_share_peaks_do_not_count() {
     let rig = Rig::new(4096, Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(0));
