@@ -293,6 +293,8 @@ impl PageHeap {
         touched: usize,
         now: u32,
     ) {
+        // Before the use falls: it stood there until now, however long ago the figures aged.
+        self.figures.age(now);
         // SAFETY: the caller's range, under the lock.
         unsafe {
             directory.set_range(start, entries, null_mut());

@@ -9,8 +9,8 @@
 //!   `purge_delay`, has heaps that waited a quarter of it for a new thread release what they keep, and ends
 //!   when nothing is dirty. (With `dirty_percent` 0 the peak does not count.)
 //! * It starts in a process that already runs threads, when there is something to do; in a process
-//!   of one thread only where *churn* is proven: 8 MiB that were given back of late were needed again; or where 32 MiB
-//!   and more would have to go at once, which would keep whoever frees them for milliseconds (86 for 1 GiB).
+//!   of one thread only where *churn* is proven: 8 MiB that were given back of late were needed again; or where
+//!   16 MiB went of late or would have to go now, which keeps whoever frees them for milliseconds (86 for 1 GiB).
 //!   A second thread breaks `unshare` and `setns`; programs that live by those do neither.
 //! * Any free of a span also purges what has been free for `purge_delay`.
 //!
@@ -36,8 +36,8 @@ use core::ptr::NonNull;
 pub(crate) const UNMAP: usize = (32 << 20) / SLICE;
 /// Slices given back and taken again of late that prove churn: 8 MiB.
 const CHURN: usize = (8 << 20) / SLICE;
-/// Slices that are too many for whoever frees them to give back: 32 MiB.
-const HANDOVER: usize = (32 << 20) / SLICE;
+/// Slices that are too many, within a second or so, for whoever frees them to give back: 16 MiB.
+const HANDOVER: usize = (16 << 20) / SLICE;
 /// Slices that go back together where the budget is exceeded, 256 KiB: a call for each costs more than it is.
 const TOGETHER: usize = (256 << 10) / SLICE;
 
@@ -76,11 +76,12 @@ impl<O: Os> Allocator<O> {
 
     fn wants_purger(&self, pages: &mut PageHeap, now: u32) -> bool {
         let figures = &pages.figures;
-        figures.loose() * SLICE * 2 > self.config.dirty_min()
+        let (loose, gone, regret) = (figures.loose(), figures.recent_purged, figures.recent_regret);
+        loose * SLICE * 2 > self.config.dirty_min()
             && self.config.purge_thread()
             && (self.os.is_threaded()
                 || self.config.dirty_percent() > 0
-                    && (figures.recent_regret > CHURN || self.excess(pages, now) >= HANDOVER))
+                    && (regret > CHURN || gone + self.excess(pages, now) >= HANDOVER))
     }
 
     /// True for a heap that keeps much although nobody may come back for it: what a purge thread is worth.
