@@ -9,9 +9,8 @@
 //!   `purge_delay`, has heaps that waited a quarter of it for a new thread release what they keep, and ends
 //!   when nothing is dirty. (With `dirty_percent` 0 the peak does not count.)
 //! * It starts in a process that already runs threads, when there is something to do; in a process
-//!   of one thread only where *churn* is proven: 8 MiB that were given back of late were needed again; or where
-//!   16 MiB went of late or would have to go now, which keeps whoever frees them for milliseconds (86 for 1 GiB).
-//!   A second thread breaks `unshare` and `setns`; programs that live by those do neither.
+//!   of one thread only where *churn* is proven: 8 MiB that were given back of late were needed again.
+//!   A second thread breaks `unshare` and `setns`; programs that live by those do not churn.
 //! * Any free of a span also purges what has been free for `purge_delay`.
 //!
 //! (jemalloc and mimalloc decay only as the program goes on allocating: jemalloc#2688.)
@@ -36,8 +35,6 @@ use core::ptr::NonNull;
 pub(crate) const UNMAP: usize = (32 << 20) / SLICE;
 /// Slices given back and taken again of late that prove churn: 8 MiB.
 const CHURN: usize = (8 << 20) / SLICE;
-/// Slices that are too many, within a second or so, for whoever frees them to give back: 16 MiB.
-const HANDOVER: usize = (16 << 20) / SLICE;
 /// Slices that go back together where the budget is exceeded, 256 KiB: a call for each costs more than it is.
 const TOGETHER: usize = (256 << 10) / SLICE;
 
@@ -71,17 +68,14 @@ impl<O: Os> Allocator<O> {
             || pages.figures.loose() > 0
                 && (self.excess(pages, now) > 0
                     || self.expired(pages, now)
-                    || self.purger.load(Ordering::Relaxed) == 0 && self.wants_purger(pages, now))
+                    || self.purger.load(Ordering::Relaxed) == 0 && self.wants_purger(pages))
     }
 
-    fn wants_purger(&self, pages: &mut PageHeap, now: u32) -> bool {
+    fn wants_purger(&self, pages: &PageHeap) -> bool {
         let figures = &pages.figures;
-        let (loose, gone, regret) = (figures.loose(), figures.recent_purged, figures.recent_regret);
-        loose * SLICE * 2 > self.config.dirty_min()
+        figures.loose() * SLICE * 2 > self.config.dirty_min()
             && self.config.purge_thread()
-            && (self.os.is_threaded()
-                || self.config.dirty_percent() > 0
-                    && (regret > CHURN || gone + self.excess(pages, now) >= HANDOVER))
+            && (self.os.is_threaded() || figures.recent_regret > CHURN && self.config.dirty_percent() > 0)
     }
 
     /// True for a heap that keeps much although nobody may come back for it: what a purge thread is worth.
@@ -106,7 +100,7 @@ impl<O: Os> Allocator<O> {
     /// Purges what is due on `node`, or starts the thread that will.
     #[cold]
     pub(crate) fn purge_excess(&self, node: usize, now: u32) {
-        let wanted = self.with_pages(node, |pages| self.wants_purger(pages, now)).unwrap_or(false);
+        let wanted = self.with_pages(node, |pages| self.wants_purger(pages)).unwrap_or(false);
         if wanted {
             self.start_purger();
         }
