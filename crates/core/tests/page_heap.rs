@@ -122,6 +122,26 @@ impl Rig {
     }
 }
 
+/// What a fork's child may find where a thread was gone in the middle of a release.
+#[test]
+fn an_entry_that_names_a_run_elsewhere_joins_nothing() {
+    let mut rig = Rig::new(200);
+    let spans = [(); 8].map(|()| rig.at(10));
+    rig.put(spans[6], 10, 0);
+    let elsewhere = rig.directory.find(BASE + spans[6] * SLICE);
+    for (freed, stale) in [(1, 2), (4, 3)] {
+        let (first, last) = (BASE + spans[stale] * SLICE, BASE + (spans[stale] + 9) * SLICE);
+        // SAFETY: our directory; the span there is never used again.
+        unsafe {
+            rig.directory.set(first, elsewhere);
+            rig.directory.set(last, elsewhere);
+        }
+        rig.put(spans[freed], 10, 0);
+        assert_eq!(rig.run(spans[freed]), Some((10, 10)));
+        assert_eq!(rig.run(spans[6]), Some((10, 10)));
+    }
+}
+
 #[test]
 fn the_shortest_run_that_is_long_enough_is_taken() {
     let mut rig = Rig::new(200);

@@ -10,8 +10,11 @@
 //! it. So spans that many blocks are freed of have long batches, and the others' wait no longer for that.
 //!
 //! Only small spans of thread heaps have batches: who may be destroyed as a whole waits for nothing.
+//!
+//! A block joins an open batch by stores whose every prefix a fork's child can live with. Whatever else changes
+//! batches marks the heap unsettled: between the parts of an open one, a child would link a block that is in use.
 
-use super::{Heap, Role};
+use super::{Heap, Role, Unsettled};
 use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
 use crate::os::Os;
@@ -147,6 +150,7 @@ impl<O: Os> Allocator<O> {
     pub unsafe fn batch_full(&self, heap: *mut Heap, slot: usize) {
         // SAFETY: a batch of the caller's heap; it holds blocks, so the span is alive.
         unsafe {
+            let _unsettled = Unsettled::enter(heap);
             let batch = Self::batch(heap, slot);
             let step = self.step((*batch).span);
             if u32::from((*batch).limit) < STEPS * step {
@@ -191,6 +195,7 @@ impl<O: Os> Allocator<O> {
     pub(crate) unsafe fn free_remote(&self, heap: *mut Heap, span: *mut Span, block: *mut Block) {
         // SAFETY: the caller's heap; the block was the program's and is now ours.
         unsafe {
+            let _unsettled = Unsettled::enter(heap);
             let owner = (*span).owner();
             let user = owner > 2 && owner != addr(heap) && (*ptr::<Heap>(owner)).front.role == Role::User;
             if user || (*span).kind == Kind::Large || (*span).block_size > LARGEST {
@@ -219,6 +224,7 @@ impl<O: Os> Allocator<O> {
     pub unsafe fn flush(&self, heap: *mut Heap, slot: usize) {
         // SAFETY: a batch of the caller's heap.
         unsafe {
+            let _unsettled = Unsettled::enter(heap);
             let Batch { span, head, tail, count, limit } = *Self::batch(heap, slot);
             *Self::batch(heap, slot) = Batch::EMPTY;
             let batches = &raw mut (*heap).batches;
@@ -228,7 +234,7 @@ impl<O: Os> Allocator<O> {
                 (*batches).steps = (*batches).steps.saturating_sub(steps);
             }
             if (*batches).open == 0 {
-                // Also what a fork in the middle of a free left behind.
+                // Also where heaps may keep more or less by now, and a step was another number of blocks.
                 (*batches).steps = 0;
             }
             if count > 0 {
