@@ -7,7 +7,8 @@
 //!
 //! Room is given out in steps of [`BYTES`] and at most [`BLOCKS`], as many as there are slots. A batch begins with one;
 //! when that is used up, it goes on with another, up to [`STEPS`]; where none is left, the next other batch is sent for
-//! it. So spans that many blocks are freed of have long batches, and the others' wait no longer for that.
+//! it. So spans that many blocks are freed of have long batches. A batch that goes home full takes the next other one
+//! with it: what is freed of no more does not wait for long.
 //!
 //! Only small spans of thread heaps have batches: who may be destroyed as a whole waits for nothing.
 //!
