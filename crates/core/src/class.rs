@@ -228,6 +228,7 @@ const fn exponents() -> [u8; CLASSES] {
 const _: () = {
     assert!(size_const(0) == MIN_BLOCK);
     assert!(size_const(CLASSES - 1) == SMALL_MAX);
+    assert!(u64::MAX / SMALL_MAX as u64 >= NO_INDEX);
     let table = table();
     let slices = slices();
     let mut class = 0;
@@ -245,7 +246,6 @@ const _: () = {
         // The longest span: its blocks are counted in 16 bits.
         let longest = if size <= FINE { 4 * GROWN } else { GROWN };
         assert!(longest / size < 1 << 15);
-        assert!(u64::MAX / SMALL_MAX as u64 >= NO_INDEX);
         class += 1;
     }
     assert!(size_const(1) == 32 && size_const(3) == 64);

@@ -320,7 +320,11 @@ impl PageHeap {
                 // A fork's child may find an entry that a thread, gone by now, had no time to clear: its descriptor can be
                 // that of a run elsewhere.
                 let adjoins = (*run).end() == start || (*run).start == start + slices * SLICE;
-                if !self.is_free(directory, run) || !adjoins {
+                if !self.is_free(directory, run) {
+                    continue;
+                }
+                debug_assert!(adjoins || self.generation > 0, "a run beside the range");
+                if !adjoins {
                     continue;
                 }
                 stamp = mean_stamp(stamp, dirty, (*run).stamp, (*run).dirty as usize);

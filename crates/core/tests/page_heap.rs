@@ -127,6 +127,11 @@ impl Rig {
 fn an_entry_that_names_a_run_elsewhere_joins_nothing() {
     let mut rig = Rig::new(200);
     let spans = [(); 8].map(|()| rig.at(10));
+    rig.pages.begin_anew();
+    let meta = Zeroed::<u8>::new(1 << 20);
+    meta.0.expose_provenance();
+    // SAFETY: ours, aligned, kept to the end.
+    unsafe { rig.pages.add_meta(meta.0.addr(), 1 << 20) };
     rig.put(spans[6], 10, 0);
     let elsewhere = rig.directory.find(BASE + spans[6] * SLICE);
     for (freed, stale) in [(1, 2), (4, 3)] {
