@@ -181,8 +181,7 @@ pub(crate) fn fill(pocket: *mut Pocket, class: usize) -> *mut u8 {
 /// Gives the thread a heap, or in a crowd a pocket. False: no memory.
 fn adopt() -> bool {
     crate::process::before_heap();
-    let front: *mut Front =
-        if ALLOCATOR.is_crowded() { ALLOCATOR.adopt_pocket().cast() } else { ALLOCATOR.adopt().cast() };
+    let front = ALLOCATOR.adopt_front();
     if front.is_null() {
         return false;
     }

@@ -25,7 +25,7 @@ use crate::class::{CLASSES, size_const, size_of_class};
 use crate::heap::{Front, Heap, Role, alloc_class_or, pop};
 use crate::os::Os;
 use crate::span::{Block, Kind};
-use crate::sync::atomic::{AtomicPtr, Ordering};
+use crate::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use core::ptr::null_mut;
 
 /// Threads that get heaps of their own at once, on however few CPUs.
@@ -37,7 +37,10 @@ pub const CPUS: usize = 64;
 /// Heaps that a thread tries whose CPU's is in use, that one included.
 const REACH: usize = 4;
 /// How often it tries them all before it wants a heap of its own.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 8;
+/// After the first few it lets others run, then it sleeps for some milliseconds: of a thousand threads that can run, the one
+/// that is inside has its turn behind all those that look for a heap.
+const AWAKE: usize = 2;
 /// Bytes of the largest block that a pocket takes.
 const LARGEST: usize = 1024;
 /// Classes of such blocks.
@@ -104,10 +107,32 @@ impl Crowd {
 }
 
 impl<O: Os> Allocator<O> {
+    /// What a thread has from its first call on: a heap, or in a crowd a pocket. Null: no memory.
+    #[cold]
+    pub fn adopt_front(&self) -> *mut Front {
+        if self.count_own() { self.adopt_counted().cast() } else { self.adopt_pocket().cast() }
+    }
+
+    /// Counts the calling thread as one with a heap of its own. False: enough threads have one.
+    fn count_own(&self) -> bool {
+        let own = &self.counters.own;
+        let mut now = own.load(Ordering::Relaxed);
+        while !self.is_enough(now) {
+            match own.compare_exchange_weak(now, now + 1, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(other) => now = other,
+            }
+        }
+        false
+    }
+
     /// True when enough threads have heaps of their own. For a thread outside of the allocator: the first time that it
     /// may depend on the number of CPUs, that is asked for.
     pub fn is_crowded(&self) -> bool {
-        let own = self.counters.own.load(Ordering::Relaxed);
+        self.is_enough(self.counters.own.load(Ordering::Relaxed))
+    }
+
+    fn is_enough(&self, own: u64) -> bool {
         let enough = match self.config.own_heaps() {
             0 if own < OWN => OWN,
             0 => OWN.max(self.cpus().saturating_mul(OWN_PER_CPU)),
@@ -217,7 +242,11 @@ impl<O: Os> Allocator<O> {
                     }
                 }
             }
-            self.os.yield_now();
+            if round < AWAKE {
+                self.os.yield_now();
+            } else {
+                self.os.wait(&AtomicU32::new(0), 0);
+            }
         }
         null_mut()
     }

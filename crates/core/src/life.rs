@@ -12,6 +12,22 @@ impl<O: Os> Allocator<O> {
     /// No system call in the ordinary case.
     #[cold]
     pub fn adopt(&self) -> *mut Heap {
+        self.counters.own.fetch_add(1, Ordering::Relaxed);
+        self.adopt_counted()
+    }
+
+    /// As [`adopt`](Self::adopt), for a thread that counts as one with a heap already. With null it does not any more.
+    ///
+    /// It counts first, so that threads that start at once, and wait here for one another, know of each other.
+    pub(crate) fn adopt_counted(&self) -> *mut Heap {
+        let heap = self.parked_or_new_heap();
+        if heap.is_null() {
+            self.counters.own.fetch_sub(1, Ordering::Relaxed);
+        }
+        heap
+    }
+
+    fn parked_or_new_heap(&self) -> *mut Heap {
         let node = self.node_here();
         loop {
             let parked = match self.node(node).lock(&self.os, self.os.thread()) {
@@ -19,7 +35,7 @@ impl<O: Os> Allocator<O> {
                 None => return null_mut(),
             };
             if parked.is_null() {
-                break;
+                return self.new_heap(node, Role::Thread);
             }
             // SAFETY: a heap taken out of the pool; whoever looks after it now leaves it soon.
             unsafe {
@@ -30,17 +46,11 @@ impl<O: Os> Allocator<O> {
                     self.os.yield_now();
                 }
                 if (*parked).tenure.is_owned() {
-                    self.counters.own.fetch_add(1, Ordering::Relaxed);
                     self.counters.heaps.fetch_add(1, Ordering::Relaxed);
                     return parked;
                 }
             }
         }
-        let heap = self.new_heap(node, Role::Thread);
-        if !heap.is_null() {
-            self.counters.own.fetch_add(1, Ordering::Relaxed);
-        }
-        heap
     }
 
     /// A heap that the caller owns. Null: no memory.
@@ -321,6 +331,9 @@ impl<O: Os> Allocator<O> {
                     // Entered, but its lists are whole.
                     tenure.orphaned_by_fork();
                 } else {
+                    if thread && tenure.is_owned() {
+                        self.counters.own.fetch_sub(1, Ordering::Relaxed);
+                    }
                     tenure.bury();
                     if heap == late {
                         self.late.store(null_mut(), Ordering::Relaxed);

@@ -152,6 +152,40 @@ fn the_first_threads_get_heaps_and_the_crowd_begins_after_them() {
     assert!(!allocator.is_crowded());
 }
 
+/// Threads that start at once wait for the lock of the same node: of a thousand, hundreds had looked before the first had a
+/// heap, and all got one.
+#[test]
+fn a_thread_that_is_about_to_have_a_heap_counts() {
+    // So many heaps until memory is mapped for the next one.
+    let fitting = |allocator: &Owned, mock: &Mock| {
+        let before = mock.count(Call::Map);
+        (0..).take_while(|_| !allocator.new_user_heap().is_null() && mock.count(Call::Map) == before).count()
+    };
+    let options = Options::DEFAULT.with_own_heaps(1);
+    let (mock, allocator) = self::allocator(options);
+    let heaps = fitting(&allocator, &mock);
+    let on_the_brink = || {
+        let (mock, allocator) = self::allocator(options);
+        (0..heaps).for_each(|_| assert!(!allocator.new_user_heap().is_null()));
+        (mock, allocator)
+    };
+    let (_mock, allocator) = on_the_brink();
+    let mut inner = null_mut();
+    // Another thread begins meanwhile.
+    allocator.os.on_map(|| inner = as_thread(1, || allocator.adopt_front()));
+    let outer = allocator.adopt_front();
+    assert!(!outer.is_null() && !inner.is_null());
+    // SAFETY: fronts, which are never unmapped.
+    unsafe { assert_eq!(((*outer).role, (*inner).role), (Role::Thread, Role::Pocket)) };
+    // Who gets none is not counted: the next one has a heap again.
+    let (mock, allocator) = on_the_brink();
+    mock.fail_after(Call::Map, 0);
+    assert!(allocator.adopt_front().is_null() && !allocator.is_crowded());
+    mock.fail_after(Call::Map, 1000);
+    // SAFETY: as above.
+    unsafe { assert_eq!((*allocator.adopt_front()).role, Role::Thread) };
+}
+
 #[test]
 fn what_a_pocket_holds_is_bounded() {
     let (_mock, allocator) = allocator(Options::DEFAULT);
