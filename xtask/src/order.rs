@@ -47,6 +47,7 @@ const FIRST: &[&str] = &[
     "stratalloc_core::heap::spans::file",
     "stratalloc_core::heap::spans::unfile",
     "stratalloc_core::heap::keep::rearm",
+    "stratalloc_core::heap::keep::decline",
     "stratalloc_core::heap::check::check_free",
     "stratalloc_core::heap::holes::hollow",
     "stratalloc_core::span::Span::is_block",
@@ -83,11 +84,14 @@ const FIRST: &[&str] = &[
     "stratalloc::thread::Borrowed::drop",
     "stratalloc::process::read_options",
     "stratalloc::process::put",
-    "stratalloc_core::life::adopt",
+    "stratalloc_core::crowd::adopt_front",
+    "stratalloc_core::life::parked_or_new_heap",
     "stratalloc_core::pages::alloc_meta",
     "stratalloc_os::placement::Placement::map_trimmed",
     "stratalloc_os::process::env_var_in",
     "stratalloc_os::unload::terminate",
+    "stratalloc_os::fork::register",
+    "stratalloc_os::thread_exit::init",
     // Threads.
     "stratalloc_os::thread_exit::destructor",
     "stratalloc::thread::leave",
@@ -282,6 +286,7 @@ mod tests {
             (
                 "_ZN15stratalloc_core4heap4keep64_$LT$impl$u20$stratalloc_core..allocator..Allocator$LT$O$GT$$GT$5rearm17hd065ac03041c8af6E",
                 "stratalloc_core::heap::keep::rearm",
+    "stratalloc_core::heap::keep::decline",
             ),
             (
                 "_ZN71_$LT$stratalloc_os..linux..Linux$u20$as$u20$stratalloc_core..os..Os$GT$3map17h7ef45cbc45fdc7e8E",

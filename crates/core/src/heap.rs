@@ -45,6 +45,7 @@ pub use visit::Visitor;
 
 use self::batch::Batches;
 use self::holes::Search;
+use self::keep::Extent;
 use crate::class::CLASSES;
 use crate::remote::Tenure;
 use crate::span::{Block, Span, SpanList};
@@ -102,12 +103,14 @@ pub struct Heap {
     hand: u8,
     /// Of a CPU heap: looks of the purge thread until it is settled.
     pub(crate) warmth: u8,
+    /// It gave back half of what it had, and took no new span since (see `heap::keep`).
+    declines: bool,
     /// Bytes of current spans that are kept although they were empty.
-    kept: usize,
-    /// Checks of own frees left before they are only sampled.
-    checks: u32,
+    kept: u32,
     /// What it knows about holes in its spans.
     search: Search,
+    /// Slices of its small spans.
+    extent: Extent,
     current: [*mut Span; CLASSES],
     available: [SpanList; CLASSES],
     full: SpanList,
@@ -124,6 +127,8 @@ pub struct Heap {
     pub next_parked: *mut Heap,
     /// The node pool's: when it was parked, ms; 0: what it does not use has gone back since.
     pub parked_at: u32,
+    /// Checks of own frees left before they are only sampled.
+    checks: u32,
     /// Next of all heaps ever made.
     pub next_heap: *mut Heap,
     /// Who may touch all of the above; and the tokens sent here.
@@ -160,6 +165,7 @@ impl Heap {
             (*heap).counting = counting;
             (*heap).checks = check::budget(heaps);
             (*heap).search = Search::new();
+            (*heap).extent = Extent::NONE;
         }
     }
 
@@ -198,7 +204,12 @@ impl Heap {
 
     /// Bytes of empty spans that it keeps, of those that it counts (see `heap::keep`).
     pub(crate) fn kept(&self) -> usize {
-        self.kept
+        self.kept as usize
+    }
+
+    /// Slices of its small spans. (Spans that others retired count until the heap hears of it.)
+    pub fn slices(&self) -> u32 {
+        self.extent.slices()
     }
 
     /// True when every allocation is counted.

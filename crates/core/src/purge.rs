@@ -2,7 +2,8 @@
 //!
 //! * At once, at each free of a span: what is dirty beyond the *budget* is purged, oldest first.
 //!   The budget is `max(dirty_min, dirty_percent of the memory in use)`, so it falls with the use:
-//!   a process that frees everything and then sleeps, single-threaded, keeps `dirty_min`.
+//!   a process that frees everything and then sleeps, single-threaded, keeps three quarters of `dirty_min`, which leave
+//!   room below 2 MiB for metadata: who has freed next to all of a peak comes back for less, if ever.
 //! * While a purge thread runs, memory in use and dirty memory together may stand where memory in use
 //!   stood at its recent peak, and `dirty_percent` above: use that falls and rises again finds its
 //!   memory, and the peak is no higher for it. The thread gives back whatever has been free for
@@ -35,6 +36,8 @@ use core::ptr::NonNull;
 pub(crate) const UNMAP: usize = (32 << 20) / SLICE;
 /// Slices given back and taken again of late that prove churn: 8 MiB.
 const CHURN: usize = (8 << 20) / SLICE;
+/// Less than one in so many slices of the recent peak is in use where all of it was freed, but for what programs keep.
+const DRAINED: usize = 64;
 /// Slices that go back together where the budget is exceeded, 256 KiB: a call for each costs more than it is.
 const TOGETHER: usize = (256 << 10) / SLICE;
 
@@ -50,9 +53,11 @@ impl<O: Os> Allocator<O> {
             let peak = figures.recent_peak;
             (peak + peak * percent / 100).saturating_sub(figures.active)
         };
+        let least = self.config.dirty_min() / SLICE;
+        let drained = percent > 0 && figures.active < figures.recent_peak / DRAINED;
+        let least = if drained { least - least / 4 } else { least };
         // With huge pages for all, the rest of the frame that is being filled is resident.
-        let least =
-            self.config.dirty_min() / SLICE + if self.wants_frames() && figures.huge > 0 { FRAME } else { 0 };
+        let least = least + if self.wants_frames() && figures.huge > 0 { FRAME } else { 0 };
         let budget = figures.under_soft_limit(share.max(least), least);
         figures.loose().saturating_sub(budget)
     }

@@ -241,6 +241,7 @@ impl<O: Os> Allocator<O> {
                 }
                 Taken::Retired => {
                     self.unfile(heap, span);
+                    Heap::lost(heap, span);
                     self.drop_retired(span);
                 }
             }
@@ -256,6 +257,9 @@ impl<O: Os> Allocator<O> {
             Block::link(tail, *list);
             *list = head;
             match (*span).place {
+                Place::Current if (*span).countdown > count && !Self::is_tracked(span) => {
+                    (*span).countdown -= count
+                }
                 Place::Current => self.rearm(heap, span),
                 Place::Full => {
                     (*heap).full.remove(span);

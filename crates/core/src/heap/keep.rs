@@ -11,11 +11,16 @@
 //! A kept span counts as kept until it is full or gone, whatever is allocated from it, and is looked at
 //! less and less often: a block that is allocated and freed over and over costs an event now and then.
 //!
-//! So an idle heap holds 512 KiB in these classes, and one span in each class of smaller blocks.
+//! So an idle heap holds 512 KiB in these classes, and one span in each class of smaller blocks, as long as it does not
+//! *decline*: where it has given back half of the slices that it had, from [`LEAST`] on, it gives back its empty current
+//! spans of all classes, and watches the others: the countdown of one with `n` blocks in use ends after `n` frees, and if
+//! it is empty then, it goes. If it is not, its blocks are counted again after a quarter as many frees as it has blocks, which
+//! pays for the walk. A heap that takes a new span declines no longer. So what a program leaves behind when it frees all, or
+//! most, of what it had is what it uses.
 
 use super::Heap;
 use crate::allocator::Allocator;
-use crate::class::CLASSES;
+use crate::class::{CLASSES, SLICE};
 use crate::os::Os;
 use crate::span::Span;
 
@@ -23,6 +28,53 @@ use crate::span::Span;
 const TRACKED: u32 = 8;
 /// Most frees between two looks at a kept span.
 const MAX_INTERVAL: u32 = 1024;
+/// Slices of a heap that may decline: 512 KiB.
+const LEAST: u32 = (512 << 10) / SLICE as u32;
+
+/// How many slices a heap's small spans have. All zero for a heap without any.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    slices: u32,
+    /// The most since the heap last declined.
+    highest: u32,
+}
+
+impl Extent {
+    pub(super) const NONE: Extent = Extent { slices: 0, highest: 0 };
+
+    pub(super) fn slices(&self) -> u32 {
+        self.slices
+    }
+
+    fn has_halved(&self) -> bool {
+        self.slices < self.highest / 2 && self.highest >= LEAST
+    }
+}
+
+impl Heap {
+    /// The heap has one more span, new or claimed.
+    ///
+    /// # Safety
+    /// The caller has the tenure of the heap, which owns the span.
+    pub(super) unsafe fn gained(heap: *mut Heap, span: *mut Span) {
+        // SAFETY: the caller's heap and span.
+        unsafe {
+            let extent = &mut (*heap).extent;
+            extent.slices += (*span).slices;
+            extent.highest = extent.highest.max(extent.slices);
+            (*heap).declines = false;
+        }
+    }
+
+    /// The heap has one span less.
+    ///
+    /// # Safety
+    /// As for [`gained`](Self::gained).
+    pub(super) unsafe fn lost(heap: *mut Heap, span: *mut Span) {
+        // SAFETY: as above.
+        unsafe { (*heap).extent.slices = (*heap).extent.slices.saturating_sub((*span).slices) };
+    }
+}
 
 impl<O: Os> Allocator<O> {
     /// Countdown of a span that becomes current with `used` blocks in use. Nothing is walked: blocks that
@@ -34,8 +86,31 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap and span.
         unsafe {
             let interval = self.check_interval(heap);
-            if (*span).capacity > TRACKED { interval } else { interval.min(used.max(1)) }
+            if (*span).capacity <= TRACKED {
+                interval.min(used.max(1))
+            } else if (*heap).declines {
+                interval.min(Self::until_counted(span, used))
+            } else {
+                interval
+            }
         }
+    }
+
+    /// Frees until the blocks in use of a watched span are counted again: as many as there are, and a quarter of its
+    /// blocks at least.
+    unsafe fn until_counted(span: *mut Span, used: u32) -> u32 {
+        // SAFETY: the caller's span.
+        used.max(unsafe { (*span).capacity } / 4)
+    }
+
+    /// True for a span whose blocks in use [`rearm`](Self::rearm) need not count after frees that did not end its
+    /// countdown.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure and the heap owns the span.
+    pub(super) unsafe fn is_tracked(span: *mut Span) -> bool {
+        // SAFETY: the caller's span.
+        unsafe { (*span).capacity <= TRACKED }
     }
 
     /// Sets the countdown of a current span, after its event or after what the event would not see;
@@ -47,7 +122,8 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap and span.
         unsafe {
             let interval = self.check_interval(heap);
-            if (*span).capacity > TRACKED {
+            let declines = (*heap).declines;
+            if (*span).capacity > TRACKED && (!declines || interval == 1) {
                 (*span).countdown = interval;
                 return;
             }
@@ -58,12 +134,13 @@ impl<O: Os> Allocator<O> {
             }
             let used = self.used_of_current(heap, span);
             if used > 0 {
-                (*span).countdown = interval.min(used);
+                let frees = if (*span).capacity > TRACKED { Self::until_counted(span, used) } else { used };
+                (*span).countdown = interval.min(frees);
                 return;
             }
             let bytes = (*span).bytes();
-            if self.make_room(heap, span, bytes) {
-                (*heap).kept += bytes;
+            if !declines && self.make_room(heap, span, bytes) {
+                (*heap).kept += bytes as u32;
                 (*span).kept = 1;
                 (*span).countdown = 1;
             } else {
@@ -78,7 +155,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap.
         unsafe {
             for _ in 0..CLASSES {
-                if (*heap).kept + bytes <= self.limits.kept() {
+                if (*heap).kept() + bytes <= self.limits.kept() {
                     return true;
                 }
                 (*heap).hand = ((*heap).hand + 1) % CLASSES as u8;
@@ -89,7 +166,44 @@ impl<O: Os> Allocator<O> {
                     self.file(heap, span, 0);
                 }
             }
-            (*heap).kept + bytes <= self.limits.kept()
+            (*heap).kept() + bytes <= self.limits.kept()
+        }
+    }
+
+    /// Has a heap decline that has half the slices it had.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure, and every span of the heap is in the list that its place names.
+    #[inline]
+    pub(super) unsafe fn look_at_extent(&self, heap: *mut Heap) {
+        // SAFETY: the caller's heap.
+        unsafe {
+            if (*heap).extent.has_halved() {
+                self.decline(heap);
+            }
+        }
+    }
+
+    #[cold]
+    unsafe fn decline(&self, heap: *mut Heap) {
+        // SAFETY: the caller's heap.
+        unsafe {
+            let interval = self.check_interval(heap);
+            for class in 0..CLASSES {
+                let span = (*heap).current[class];
+                if span.is_null() {
+                    continue;
+                }
+                let used = self.used_of_current(heap, span);
+                if used == 0 {
+                    self.unfile(heap, span);
+                    self.file(heap, span, 0);
+                } else {
+                    (*span).countdown = interval.min(used);
+                }
+            }
+            (*heap).extent.highest = (*heap).extent.slices;
+            (*heap).declines = true;
         }
     }
 
@@ -102,7 +216,7 @@ impl<O: Os> Allocator<O> {
         unsafe {
             if (*span).kept > 0 {
                 (*span).kept = 0;
-                (*heap).kept -= (*span).bytes();
+                (*heap).kept -= (*span).bytes() as u32;
             }
         }
     }

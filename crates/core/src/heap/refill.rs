@@ -33,6 +33,7 @@ impl<O: Os> Allocator<O> {
             let _unsettled = Unsettled::enter(heap);
             if (*heap).tenure.has_pending() {
                 self.collect_pending(heap);
+                self.look_at_extent(heap);
             }
             if (*heap).counting {
                 (*heap).allocs[class] += 1;
@@ -150,7 +151,12 @@ impl<O: Os> Allocator<O> {
             if node.pool.orphan_count == 0 {
                 return null_mut();
             }
-            node.pool.claim_class(class, addr(heap))
+            let span = node.pool.claim_class(class, addr(heap));
+            drop(node);
+            if !span.is_null() {
+                Heap::gained(heap, span);
+            }
+            span
         }
     }
 
@@ -180,6 +186,7 @@ impl<O: Os> Allocator<O> {
             });
             if !span.is_null() {
                 (*heap).spans[class] = spans.saturating_add(1);
+                Heap::gained(heap, span);
             }
             span
         }

@@ -88,6 +88,7 @@ impl<O: Os> Allocator<O> {
             if used == 0 {
                 let class = (*span).class as usize;
                 (*heap).spans[class] = (*heap).spans[class].saturating_sub(1);
+                Heap::lost(heap, span);
                 self.release(span);
             } else if (*span).free.is_null() && (*span).is_spent() {
                 (*span).place = Place::Full;
@@ -183,6 +184,7 @@ impl<O: Os> Allocator<O> {
             }
             if moved {
                 self.moved_span(heap);
+                self.look_at_extent(heap);
             }
         }
     }
@@ -257,6 +259,7 @@ impl<O: Os> Allocator<O> {
                 (*span).countdown = (*span).capacity;
             }
             self.unfile(heap, span);
+            Heap::lost(heap, span);
             if let Some(mut node) = self.node((*span).node as usize).lock(&self.os, self.os.thread()) {
                 node.pool.orphan(span);
             }
@@ -269,7 +272,10 @@ impl<O: Os> Allocator<O> {
     /// The caller has the heap's tenure and just claimed the span.
     pub(super) unsafe fn file_claimed(&self, heap: *mut Heap, span: *mut Span) {
         // SAFETY: the caller's heap and span; an orphan's countdown says what is in use.
-        unsafe { self.file(heap, span, (*span).countdown) };
+        unsafe {
+            Heap::gained(heap, span);
+            self.file(heap, span, (*span).countdown);
+        }
     }
 
     /// Releases everything that a first-class heap holds, blocks in use included.

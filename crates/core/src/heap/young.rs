@@ -7,6 +7,7 @@
 //! where that span has a block at hand that was used before. Frees look at the span, so nothing else knows.
 
 use super::Heap;
+use super::keep::Extent;
 use crate::class::{CLASSES, coarse_class, size_of_class};
 
 /// Bytes of a class that a heap takes from the coarser one's span whatever that costs: half a page. Also the
@@ -51,6 +52,8 @@ impl Heap {
         unsafe {
             (*heap).young = [0; CLASSES];
             (*heap).spans = [0; CLASSES];
+            (*heap).extent = Extent::NONE;
+            (*heap).declines = false;
         }
     }
 }
