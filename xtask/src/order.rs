@@ -286,7 +286,6 @@ mod tests {
             (
                 "_ZN15stratalloc_core4heap4keep64_$LT$impl$u20$stratalloc_core..allocator..Allocator$LT$O$GT$$GT$5rearm17hd065ac03041c8af6E",
                 "stratalloc_core::heap::keep::rearm",
-    "stratalloc_core::heap::keep::decline",
             ),
             (
                 "_ZN71_$LT$stratalloc_os..linux..Linux$u20$as$u20$stratalloc_core..os..Os$GT$3map17h7ef45cbc45fdc7e8E",
