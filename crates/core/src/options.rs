@@ -128,7 +128,8 @@ pub struct Options {
     pub count: bool,
     /// Which trade of time for memory the four options after this one were set for.
     pub profile: Profile,
-    /// Bytes of freed memory that may stay resident whatever the peak.
+    /// Bytes of freed memory that may stay resident whatever the peak; three quarters of them where all of the peak was
+    /// freed, but for a 64th (unless [`dirty_percent`](Self::dirty_percent) is 0: then no peak counts).
     pub dirty_min: usize,
     /// Freed memory that may stay resident, in percent of the recent peak.
     pub dirty_percent: u32,

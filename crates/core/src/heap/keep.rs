@@ -170,7 +170,7 @@ impl<O: Os> Allocator<O> {
         }
     }
 
-    /// Has a heap decline that has half the slices it had.
+    /// Has a heap decline that has fewer than half the slices it had.
     ///
     /// # Safety
     /// The caller has the heap's tenure, and every span of the heap is in the list that its place names.
@@ -199,6 +199,7 @@ impl<O: Os> Allocator<O> {
                     self.unfile(heap, span);
                     self.file(heap, span, 0);
                 } else {
+                    self.unkeep(heap, span);
                     (*span).countdown = interval.min(used);
                 }
             }
