@@ -6,8 +6,8 @@
 //! [`OWN`]), further ones begin with less:
 //!
 //! * a *CPU heap* is a heap that the threads on one CPU enter in turn, by its tenure, as they do with the late heap.
-//!   One that was interrupted inside keeps it; the others use the next CPU's meanwhile, so a thread waits for none, and a
-//!   signal handler not for the thread that it interrupted;
+//!   One that was interrupted inside keeps it; the others use the next CPU's meanwhile, and have a heap of their own at last, so a
+//!   signal handler does not wait for ever for the thread that it interrupted;
 //! * a *pocket* is a front with a few blocks at hand, of any heap's, so that not each call enters: an allocation that
 //!   finds none takes some more of its class along, and frees gather until they are 2 KiB.
 //!
