@@ -208,15 +208,18 @@ fn scoped_threads_share_and_return_what_they_build() {
 fn the_last_owner_of_shared_values_frees_them_whoever_it_is() {
     let barrier = Arc::new(Barrier::new(4));
     let drops = Arc::new(AtomicUsize::new(0));
-    struct Counted(Arc<AtomicUsize>, #[allow(dead_code)] Vec<u8>);
+    struct Counted {
+        drops: Arc<AtomicUsize>,
+        _block: Vec<u8>,
+    }
     impl Drop for Counted {
         fn drop(&mut self) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+            self.drops.fetch_add(1, Ordering::Relaxed);
         }
     }
     for round in 0..200usize {
         let shared: Vec<Arc<Counted>> =
-            (0..50).map(|n| Arc::new(Counted(drops.clone(), vec![1; n * 100]))).collect();
+            (0..50).map(|n| Arc::new(Counted { drops: drops.clone(), _block: vec![1; n * 100] })).collect();
         thread::scope(|scope| {
             for _ in 0..3 {
                 let (mine, barrier) = (shared.clone(), &barrier);

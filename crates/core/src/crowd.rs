@@ -6,8 +6,8 @@
 //! [`OWN`]), further ones begin with less:
 //!
 //! * a *CPU heap* is a heap that the threads on one CPU enter in turn, by its tenure, as they do with the late heap.
-//!   One that was interrupted inside keeps it; the others use the next CPU's meanwhile, and have a heap of their own at last, so a
-//!   signal handler does not wait for ever for the thread that it interrupted;
+//!   One that was interrupted inside keeps it; the others use the next CPU's meanwhile, and have a heap of their own
+//!   at last, so a signal handler does not wait for ever for the thread that it interrupted;
 //! * a *pocket* is a front with a few blocks at hand, of any heap's, so that not each call enters: an allocation that
 //!   finds none takes some more of its class along, and frees gather until they are 2 KiB.
 //!
@@ -38,8 +38,8 @@ pub const CPUS: usize = 64;
 const REACH: usize = 4;
 /// How often it tries them all before it wants a heap of its own.
 const ROUNDS: usize = 8;
-/// After the first few it lets others run, then it sleeps for some milliseconds: of a thousand threads that can run, the one
-/// that is inside has its turn behind all those that look for a heap.
+/// After the first few it lets others run, then it sleeps for some milliseconds: of a thousand threads that can run,
+/// the one that is inside has its turn behind all those that look for a heap.
 const AWAKE: usize = 2;
 /// Bytes of the largest block that a pocket takes.
 const LARGEST: usize = 1024;
@@ -113,7 +113,8 @@ impl<O: Os> Allocator<O> {
         if self.count_own() { self.adopt_counted().cast() } else { self.adopt_pocket().cast() }
     }
 
-    /// Counts the calling thread as one with a heap of its own. False: enough threads have one.
+    /// Counts the calling thread as one with a heap of its own. False: enough threads have one. The first time that this
+    /// may depend on the number of CPUs, that is asked for.
     fn count_own(&self) -> bool {
         let own = &self.counters.own;
         let mut now = own.load(Ordering::Relaxed);
@@ -124,12 +125,6 @@ impl<O: Os> Allocator<O> {
             }
         }
         false
-    }
-
-    /// True when enough threads have heaps of their own. For a thread outside of the allocator: the first time that it
-    /// may depend on the number of CPUs, that is asked for.
-    pub fn is_crowded(&self) -> bool {
-        self.is_enough(self.counters.own.load(Ordering::Relaxed))
     }
 
     fn is_enough(&self, own: u64) -> bool {

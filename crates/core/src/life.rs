@@ -22,9 +22,15 @@ impl<O: Os> Allocator<O> {
     pub(crate) fn adopt_counted(&self) -> *mut Heap {
         let heap = self.parked_or_new_heap();
         if heap.is_null() {
-            self.counters.own.fetch_sub(1, Ordering::Relaxed);
+            self.uncount_own();
         }
         heap
+    }
+
+    /// The calling thread has no heap of its own any more. (A fork in a signal handler that interrupted `adopt` forgot that
+    /// it was to have one.)
+    fn uncount_own(&self) {
+        let _ = self.counters.own.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |own| own.checked_sub(1));
     }
 
     fn parked_or_new_heap(&self) -> *mut Heap {
@@ -109,7 +115,7 @@ impl<O: Os> Allocator<O> {
             let now = self.os.now_ms() as u32;
             // Nobody comes back for what it keeps.
             let keeps = !dissolve && self.keeps_much(&*heap);
-            self.counters.own.fetch_sub(1, Ordering::Relaxed);
+            self.uncount_own();
             self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
             self.leave(heap);
             if let Some(mut stores) = self.node(node).lock(&self.os, self.os.thread()) {
@@ -325,21 +331,20 @@ impl<O: Os> Allocator<O> {
                 if settled && thread && tenure.is_owned() && !mine {
                     tenure.orphaned_by_fork();
                     pool.park(heap, false, 0);
-                    self.counters.own.fetch_sub(1, Ordering::Relaxed);
                     self.counters.heaps.fetch_sub(1, Ordering::Relaxed);
                 } else if settled && !thread {
                     // Entered, but its lists are whole.
                     tenure.orphaned_by_fork();
                 } else {
-                    if thread && tenure.is_owned() {
-                        self.counters.own.fetch_sub(1, Ordering::Relaxed);
-                    }
                     tenure.bury();
                     if heap == late {
                         self.late.store(null_mut(), Ordering::Relaxed);
                     }
                 }
             });
+            // Nobody else is here, nor about to have a heap.
+            let has_heap = own.as_ref().is_some_and(|own| own.role == Role::Thread);
+            self.counters.own.store(u64::from(has_heap), Ordering::Relaxed);
             if !mine {
                 self.for_each_node(|_, node| node.alone().pool.drop_dead());
                 self.crowd_in_child(own);

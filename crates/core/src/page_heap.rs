@@ -317,8 +317,8 @@ impl PageHeap {
             // SAFETY: descriptors are readable for ever; `node` never changes, and under its lock
             // `kind` does not either.
             unsafe {
-                // A fork's child may find an entry that a thread, gone by now, had no time to clear: its descriptor can be
-                // that of a run elsewhere.
+                // A fork's child may find an entry that a thread, gone by now, had no time to clear: its descriptor can
+                // be that of a run elsewhere.
                 let adjoins = (*run).end() == start || (*run).start == start + slices * SLICE;
                 if !self.is_free(directory, run) {
                     continue;

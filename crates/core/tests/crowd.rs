@@ -7,6 +7,7 @@ use common::oracle::{as_thread, nobody};
 use common::random::{Random, seed};
 use common::{Checked, Owned, pattern};
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Barrier, Mutex};
 use std::thread::{scope, yield_now};
@@ -119,41 +120,59 @@ fn nothing_is_left(allocator: &Owned) {
     assert_eq!((now.allocated, now.active, now.dirty, now.pockets), (0, 0, 0, 0), "{now:?}");
 }
 
+/// True when a thread that came now would get a pocket.
+fn is_crowded(allocator: &Owned) -> bool {
+    as_thread(100, || {
+        let front = allocator.adopt_front();
+        assert!(!front.is_null());
+        // SAFETY: that thread's front, which it leaves at once.
+        unsafe {
+            let crowded = (*front).role == Role::Pocket;
+            if crowded {
+                allocator.park_pocket(front.cast())
+            } else {
+                allocator.park(front.cast())
+            }
+            crowded
+        }
+    })
+}
+
 #[test]
 fn the_first_threads_get_heaps_and_the_crowd_begins_after_them() {
     let (_mock, allocator) = allocator(Options::DEFAULT.with_own_heaps(3));
     let mut heaps = Vec::new();
     for _ in 0..3 {
-        assert!(!allocator.is_crowded());
+        assert!(!is_crowded(&allocator));
         heaps.push(allocator.adopt());
     }
-    assert!(allocator.is_crowded());
+    assert!(is_crowded(&allocator));
     // SAFETY: its own; not used after.
     unsafe { allocator.park(heaps.pop().unwrap()) };
-    assert!(!allocator.is_crowded(), "a thread left");
+    assert!(!is_crowded(&allocator), "a thread left");
     allocator.adopt();
-    assert!(allocator.is_crowded(), "its heap was adopted again");
+    assert!(is_crowded(&allocator), "its heap was adopted again");
     // A first-class heap is no thread's.
     let (_mock, allocator) = self::allocator(Options::DEFAULT.with_own_heaps(1));
-    assert!(!allocator.new_user_heap().is_null() && !allocator.is_crowded());
+    assert!(!allocator.new_user_heap().is_null() && !is_crowded(&allocator));
     // By itself: sixteen, or two for each CPU.
     for (cpus, heaps) in [(2, 16), (8, 16), (40, 80)] {
         let (mock, allocator) = self::allocator(Options::DEFAULT);
         let cpus = Bound { value: cpus, source: Source::Affinity };
         mock.set_limits(SystemLimits { cpus, ..SystemLimits::default() });
         for _ in 0..heaps {
-            assert!(!allocator.is_crowded());
+            assert!(!is_crowded(&allocator));
             allocator.adopt();
         }
-        assert!(allocator.is_crowded());
+        assert!(is_crowded(&allocator));
     }
     // Who counts allocations wants each thread's.
     let (_mock, allocator) = self::allocator(Options::DEFAULT.with_own_heaps(1).with_count(true));
-    assert!(!allocator.is_crowded());
+    assert!(!is_crowded(&allocator));
 }
 
-/// Threads that start at once wait for the lock of the same node: of a thousand, hundreds had looked before the first had a
-/// heap, and all got one.
+/// Threads that start at once wait for the lock of the same node: of a thousand, hundreds had looked before the first
+/// had a heap, and all got one.
 #[test]
 fn a_thread_that_is_about_to_have_a_heap_counts() {
     // So many heaps until memory is mapped for the next one.
@@ -180,10 +199,41 @@ fn a_thread_that_is_about_to_have_a_heap_counts() {
     // Who gets none is not counted: the next one has a heap again.
     let (mock, allocator) = on_the_brink();
     mock.fail_after(Call::Map, 0);
-    assert!(allocator.adopt_front().is_null() && !allocator.is_crowded());
+    assert!(allocator.adopt_front().is_null());
     mock.fail_after(Call::Map, 1000);
-    // SAFETY: as above.
-    unsafe { assert_eq!((*allocator.adopt_front()).role, Role::Thread) };
+    assert!(!is_crowded(&allocator));
+}
+
+/// The same with real threads.
+#[test]
+fn of_threads_that_start_at_once_so_many_have_heaps_and_no_more() {
+    const THREADS: usize = 32;
+    for _ in 0..20 {
+        let (_mock, allocator) = allocator(Options::DEFAULT.with_own_heaps(4));
+        let (start, end) = (Barrier::new(THREADS), Barrier::new(THREADS));
+        let heaps = AtomicUsize::new(0);
+        scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    start.wait();
+                    let front = allocator.adopt_front();
+                    assert!(!front.is_null());
+                    end.wait();
+                    // SAFETY: this thread's front, not used after.
+                    unsafe {
+                        if (*front).role == Role::Thread {
+                            heaps.fetch_add(1, Ordering::Relaxed);
+                            allocator.park(front.cast());
+                        } else {
+                            allocator.park_pocket(front.cast());
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(heaps.into_inner(), 4);
+        assert!(!is_crowded(&allocator), "all left");
+    }
 }
 
 #[test]
@@ -235,14 +285,17 @@ fn an_allocation_brings_some_more_along_but_touches_no_fresh_memory_for_that() {
 #[test]
 fn a_thread_that_is_inside_a_cpu_heap_gets_another() {
     // As a signal handler that interrupts it does.
-    let (_mock, allocator) = allocator(Options::DEFAULT);
+    let (mock, allocator) = allocator(Options::DEFAULT);
     let mut entered = Vec::new();
     for _ in 0..4 {
         let heap = allocator.enter_cpu_heap();
         assert!(!heap.is_null() && !entered.contains(&heap));
         entered.push(heap);
     }
+    let before = (mock.count(Call::Yield), mock.count(Call::Wait));
     assert!(allocator.enter_cpu_heap().is_null(), "four in a row are enough: such a thread wants its own");
+    let now = (mock.count(Call::Yield) - before.0, mock.count(Call::Wait) - before.1);
+    assert_eq!(now, (2, 6), "it let others run, then it slept");
     for heap in entered {
         // SAFETY: entered above.
         unsafe { allocator.leave_cpu_heap(heap) };

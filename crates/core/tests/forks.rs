@@ -8,7 +8,7 @@ use common::Owned;
 use common::oracle::as_thread;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
-use stratalloc_core::heap::Heap;
+use stratalloc_core::heap::{Heap, Role};
 use stratalloc_core::options::Options;
 use stratalloc_os::mock::Mock;
 
@@ -157,6 +157,44 @@ fn a_fork_by_the_holder_of_the_lock_leaves_it_to_itself() {
     // SAFETY: a heap of that thread.
     assert!(!as_thread(1, || unsafe { rig.allocator.alloc(heap, 1 << 20, 16) }).is_null());
     Mock::enter_node(0);
+}
+
+/// Of threads with heaps of their own only the forking one is left, also where another was about to have one.
+#[test]
+fn threads_that_are_gone_have_no_heaps_of_their_own() {
+    let rig = Rig::new(1);
+    rig.allocator.config.apply(&Options::DEFAULT.with_own_heaps(3));
+    let role = |thread| {
+        let front = as_thread(thread, || rig.allocator.adopt_front());
+        assert!(!front.is_null());
+        // SAFETY: fronts are never unmapped.
+        unsafe { (*front).role }
+    };
+    assert_eq!(role(3), Role::Pocket);
+    rig.fork();
+    assert_eq!([4, 5, 6].map(role), [Role::Thread, Role::Thread, Role::Pocket]);
+
+    let rig = Rig::new(1);
+    rig.allocator.config.apply(&Options::DEFAULT.with_own_heaps(1000));
+    let mut left = None;
+    for thread in 3.. {
+        // Thread 0 forks while this one, if it does, maps memory for its heap.
+        rig.allocator.os.on_map(|| {
+            rig.fork();
+            rig.allocator.config.apply(&Options::DEFAULT.with_own_heaps(2));
+            let roles = [1, 2].map(|thread| {
+                let front = as_thread(thread, || rig.allocator.adopt_front());
+                // SAFETY: as above.
+                unsafe { (*front).role }
+            });
+            left = Some(roles);
+        });
+        as_thread(thread, || rig.allocator.adopt_front());
+        if left.is_some() {
+            break;
+        }
+    }
+    assert_eq!(left, Some([Role::Thread, Role::Pocket]));
 }
 
 /// Another thread was inside the node's lock: it had been taken away from the fork. What the lock

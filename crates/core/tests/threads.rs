@@ -299,6 +299,40 @@ fn retired_spans_lie_beside_others() {
     nothing_is_left(&allocator);
 }
 
+/// Heaps grow to megabytes and decline, over and over, while others free half of what they gave away.
+#[test]
+fn heaps_decline_while_others_free() {
+    const THREADS: u64 = 4;
+    let (_mock, allocator) = allocator(Options::DEFAULT);
+    let seed = seed("heaps decline while others free");
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..THREADS).map(|_| channel::<Vec<Block>>()).unzip();
+    scope(|scope| {
+        let allocator = &allocator;
+        // Moved in: the last clone ends a receiver's wait.
+        let mut senders = senders;
+        for (index, from) in (0..).zip(receivers) {
+            senders.rotate_left(1);
+            let to = senders[0].clone();
+            scope.spawn(move || {
+                let mut worker = Worker::new(allocator, seed + index);
+                for round in 0..rounds(30) {
+                    let mut own: Vec<Block> = (0..4000).map(|_| worker.some()).collect();
+                    let sent = own.split_off(2000);
+                    // Each other round all of it is gone at once, else some of each span stays until the next.
+                    let kept = own.split_off(if round % 2 == 0 { 2000 } else { 1800 });
+                    to.send(sent).expect("receivers outlive senders");
+                    own.into_iter().for_each(|block| worker.free(block));
+                    from.try_iter().flatten().for_each(|block| worker.free(block));
+                    kept.into_iter().for_each(|block| worker.free(block));
+                }
+                drop(to);
+                from.iter().flatten().for_each(|block| worker.free(block));
+            });
+        }
+    });
+    nothing_is_left(&allocator);
+}
+
 /// What a thread freed for another stays with it up to 128 KiB, however many spans and sizes it is of; to the 16 KiB
 /// that it may keep in all where memory is short.
 #[test]

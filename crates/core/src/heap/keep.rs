@@ -11,12 +11,12 @@
 //! A kept span counts as kept until it is full or gone, whatever is allocated from it, and is looked at
 //! less and less often: a block that is allocated and freed over and over costs an event now and then.
 //!
-//! So an idle heap holds 512 KiB in these classes, and one span in each class of smaller blocks, as long as it does not
-//! *decline*: where it has given back half of the slices that it had, from [`LEAST`] on, it gives back its empty current
-//! spans of all classes, and watches the others: the countdown of one with `n` blocks in use ends after `n` frees, and if
-//! it is empty then, it goes. If it is not, its blocks are counted again after a quarter as many frees as it has blocks, which
-//! pays for the walk. A heap that takes a new span declines no longer. So what a program leaves behind when it frees all, or
-//! most, of what it had is what it uses.
+//! So an idle heap holds 512 KiB in these classes, and one span in each class of smaller blocks, as long as it does
+//! not *decline*: where it has given back half of the slices that it had, from [`LEAST`] on, it gives back its empty
+//! current spans of all classes, and watches the others: the countdown of one with `n` blocks in use ends after `n`
+//! frees, and if it is empty then, it goes. If it is not, its blocks are counted again after a quarter as many frees as
+//! it has blocks, which pays for the walk. A heap that takes a new span declines no longer. So what a program leaves
+//! behind when it frees all, or most, of what it had is what it uses.
 
 use super::Heap;
 use crate::allocator::Allocator;
@@ -86,7 +86,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap and span.
         unsafe {
             let interval = self.check_interval(heap);
-            if (*span).capacity <= TRACKED {
+            if Self::is_tracked(span) {
                 interval.min(used.max(1))
             } else if (*heap).declines {
                 interval.min(Self::until_counted(span, used))
@@ -103,8 +103,8 @@ impl<O: Os> Allocator<O> {
         used.max(unsafe { (*span).capacity } / 4)
     }
 
-    /// True for a span whose blocks in use [`rearm`](Self::rearm) need not count after frees that did not end its
-    /// countdown.
+    /// True for a span whose use is tracked while it is current. Of another, frees that do not end its countdown are no
+    /// reason to [`rearm`](Self::rearm) it.
     ///
     /// # Safety
     /// The caller has the heap's tenure and the heap owns the span.
@@ -123,7 +123,8 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let interval = self.check_interval(heap);
             let declines = (*heap).declines;
-            if (*span).capacity > TRACKED && (!declines || interval == 1) {
+            let tracked = Self::is_tracked(span);
+            if !tracked && (!declines || interval == 1) {
                 (*span).countdown = interval;
                 return;
             }
@@ -134,7 +135,7 @@ impl<O: Os> Allocator<O> {
             }
             let used = self.used_of_current(heap, span);
             if used > 0 {
-                let frees = if (*span).capacity > TRACKED { Self::until_counted(span, used) } else { used };
+                let frees = if tracked { used } else { Self::until_counted(span, used) };
                 (*span).countdown = interval.min(frees);
                 return;
             }
