@@ -85,7 +85,7 @@ const FIRST: &[&str] = &[
     "stratalloc::process::read_options",
     "stratalloc::process::put",
     "stratalloc_core::crowd::adopt_front",
-    "stratalloc_core::life::parked_or_new_heap",
+    "stratalloc_core::life::adopt_counted",
     "stratalloc_core::pages::alloc_meta",
     "stratalloc_os::placement::Placement::map_trimmed",
     "stratalloc_os::process::env_var_in",

@@ -116,15 +116,7 @@ impl<O: Os> Allocator<O> {
     /// Counts the calling thread as one with a heap of its own. False: enough threads have one. The first time that this
     /// may depend on the number of CPUs, that is asked for.
     fn count_own(&self) -> bool {
-        let own = &self.counters.own;
-        let mut now = own.load(Ordering::Relaxed);
-        while !self.is_enough(now) {
-            match own.compare_exchange_weak(now, now + 1, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return true,
-                Err(other) => now = other,
-            }
-        }
-        false
+        self.recount_own(|own| (!self.is_enough(own)).then_some(own + 1))
     }
 
     fn is_enough(&self, own: u64) -> bool {

@@ -30,7 +30,20 @@ impl<O: Os> Allocator<O> {
     /// The calling thread has no heap of its own any more. (A fork in a signal handler that interrupted `adopt` forgot that
     /// it was to have one.)
     fn uncount_own(&self) {
-        let _ = self.counters.own.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |own| own.checked_sub(1));
+        self.recount_own(|own| own.checked_sub(1));
+    }
+
+    /// Changes how many threads have heaps of their own. False: `change` leaves it as it is.
+    pub(crate) fn recount_own(&self, change: impl Fn(u64) -> Option<u64>) -> bool {
+        let own = &self.counters.own;
+        let mut now = own.load(Ordering::Relaxed);
+        while let Some(next) = change(now) {
+            match own.compare_exchange_weak(now, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(other) => now = other,
+            }
+        }
+        false
     }
 
     fn parked_or_new_heap(&self) -> *mut Heap {
