@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs the loom models of the core's protocols (remote lists, tenure, owners that change, the lock, the region
-# directory) and of the pools' (the light lock, waiters, the lock-free stack and its growth, threads that leave a
-# tiered pool). Every interleaving up to a number of preemptions, and every value that the memory model lets a
+# Runs the loom models of the core's protocols (remote lists, available spans, tenure, owners that change, the lock,
+# the region directory) and of the pools' (the light lock, waiters, the lock-free stack and its growth, threads that
+# leave a tiered pool). Every interleaving up to a number of preemptions, and every value that the memory model lets a
 # load see. Then the pools' larger schedules, at random, under shuttle.
 #
 # Takes about 5 minutes on 2 cores, of which most is compiling. Each model's header says which weakenings of

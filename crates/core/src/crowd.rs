@@ -19,7 +19,7 @@
 //! (tcmalloc has its caches for each CPU without a lock, by restartable sequences: "rseq". The tenure costs two
 //! exchanges, which some calls share, and it serves every system and lets anyone settle an idle CPU's heap.)
 
-use crate::addr::{addr, ptr};
+use crate::addr::addr;
 use crate::allocator::Allocator;
 use crate::class::{CLASSES, size_const, size_of_class};
 use crate::heap::{Front, Heap, Role, alloc_class_or, pop};
@@ -390,8 +390,7 @@ impl<O: Os> Allocator<O> {
             if (*span).kind != Kind::Small || class >= SMALL_CLASSES || !(*span).is_small_block(addr(block)) {
                 return false;
             }
-            let owner = (*span).owner();
-            if owner > 2 && (*ptr::<Heap>(owner)).front.role == Role::User {
+            if Heap::is_users(span) {
                 return false;
             }
             let list: *mut *mut Block = &raw mut (*pocket).front.lists[class];

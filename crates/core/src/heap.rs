@@ -46,9 +46,10 @@ pub use visit::Visitor;
 use self::batch::Batches;
 use self::holes::Search;
 use self::keep::Extent;
+use crate::addr::ptr;
 use crate::class::CLASSES;
 use crate::remote::Tenure;
-use crate::span::{Block, Span, SpanList};
+use crate::span::{Block, OWNER_LARGE, Span, SpanList};
 use core::ptr::null_mut;
 
 /// What a front belongs to.
@@ -153,6 +154,19 @@ const _: () = assert!(size_of::<Heap>() <= 4096);
 unsafe impl Sync for Heap {}
 
 impl Heap {
+    /// True where a first-class heap owns the span.
+    ///
+    /// # Safety
+    /// The caller has a block of the span.
+    #[inline(always)]
+    pub(crate) unsafe fn is_users(span: *mut Span) -> bool {
+        // SAFETY: heaps are never unmapped. Stale readers of the role only choose between two correct ways.
+        unsafe {
+            let owner = (*span).owner();
+            owner > OWNER_LARGE && (*ptr::<Heap>(owner)).front.role == Role::User
+        }
+    }
+
     /// Makes zeroed memory a heap that the caller owns. `heaps`: how many others live.
     ///
     /// # Safety

@@ -78,12 +78,12 @@ impl<O: Os> Allocator<O> {
             let mut init = |span: *mut Span, zero| {
                 zeroed = zero;
                 (*span).kind = Kind::Large;
-                (*span).place = Place::None;
+                (*span).set_place(Place::None);
                 (*span).class = u8::MAX;
                 (*span).capacity = 1;
                 (*span).set_carved(1);
                 // A first-class heap's own free is an event at once.
-                (*span).countdown = 1;
+                (*span).set_countdown(1);
                 (*span).block_size = 0;
                 (*span).free = null_mut();
                 (*span).list = &raw mut (*span).free;

@@ -215,7 +215,7 @@ impl NodePool {
         unsafe {
             (*span).list = &raw mut (*span).free;
             let has_blocks = !(*span).free.is_null() || !(*span).is_spent();
-            (*span).place = if has_blocks { Place::Orphan } else { Place::OrphanFull };
+            (*span).set_place(if has_blocks { Place::Orphan } else { Place::OrphanFull });
             (*span).generation = self.generation;
             self.list_of(span).push_back(span);
             // Release pairs with the lock's Acquire of whoever claims it.
@@ -227,7 +227,11 @@ impl NodePool {
     unsafe fn list_of(&mut self, span: *mut Span) -> &mut SpanList {
         // SAFETY: the caller's span.
         unsafe {
-            if (*span).place == Place::Orphan { &mut self.orphans[(*span).class as usize] } else { &mut self.full }
+            if (*span).place() == Place::Orphan {
+                &mut self.orphans[(*span).class as usize]
+            } else {
+                &mut self.full
+            }
         }
     }
 
@@ -270,14 +274,14 @@ impl NodePool {
         unsafe {
             Block::link(tail, (*span).free);
             (*span).free = head;
-            (*span).countdown -= count;
-            if (*span).countdown == 0 {
+            (*span).set_countdown((*span).countdown() - count);
+            if (*span).countdown() == 0 {
                 self.remove(span, OWNER_NONE);
                 return true;
             }
-            if (*span).place == Place::OrphanFull {
+            if (*span).place() == Place::OrphanFull {
                 self.list_of(span).remove(span);
-                (*span).place = Place::Orphan;
+                (*span).set_place(Place::Orphan);
                 (*span).generation = self.generation;
                 self.list_of(span).push_back(span);
             }
@@ -302,7 +306,7 @@ impl NodePool {
                 self.list_of(span).remove(span);
                 self.orphan_count -= 1;
             }
-            (*span).place = Place::None;
+            (*span).set_place(Place::None);
             // Release: whoever reads the new owner and delivers to it sees its heap initialised.
             (*span).owner.store(owner, Ordering::Release);
         }

@@ -375,7 +375,7 @@ impl PageHeap {
         unsafe {
             (*run).kind = Kind::Free;
             (*run).generation = self.generation;
-            (*run).place = Place::None;
+            (*run).set_place(Place::None);
             (*run).owner.store(OWNER_NONE, Ordering::Relaxed);
             (*run).start = start;
             (*run).slices = slices as u32;

@@ -11,13 +11,21 @@
 //! The owner never looks at a remote list without having received the token.
 //!
 //! # Retirement
-//! A push that would bring the length to the span's capacity knows that no other block is in
-//! anyone's hands and none in the owner's lists. It puts `RETIRED` in the word instead of the
-//! list, and then the memory (not the descriptor) is its to release: so what a sleeping owner's
-//! blocks occupied goes back without it. Whoever takes the token finds `RETIRED` and forgets the
+//! A push that would bring the length to the span's [`Goal`] knows that no other block is in anyone's hands. It puts
+//! `RETIRED` in the word instead of the list, and then the memory (not the descriptor) is its to release: so what a
+//! sleeping owner's blocks occupied goes back without it. Whoever takes the token finds `RETIRED` and forgets the
 //! span. Both happen in the one exchange: until it succeeds, the pusher's own blocks keep the span
 //! alive; after it, the pusher must not look at the descriptor, unless it holds the token. The node's lock is held from
 //! before the exchange until the directory has forgotten the descriptor: the token's holder gives it up under that lock.
+//!
+//! The goal is the span's capacity: then none is in the owner's lists either. Or, of an *available* span, its blocks in
+//! use: then the others are in its own list, which its owner does not look into as long as the span is available, and
+//! which it counts after it wrote to it. That the owner leaves it at that is not in the word; so the pusher first puts a
+//! *mark* there, by an exchange, and then looks at place and count. Whatever else happens to the word wipes the
+//! mark away, and so does an owner that wants to use the span, after it has changed the place
+//! ([`unmark`](RemoteList::unmark)): the exchange that is to retire the span finds the mark, or the pusher begins anew. If
+//! the owner's exchange comes first, the pusher's reads from it, and then sees the new place. (A mark whose maker is gone,
+//! in a fork's child, says nothing to others.)
 //!
 //! # Tenure
 //! A heap's lists belong to one thread at a time: its owner (`OWNED`), or, while it is parked,
@@ -31,10 +39,13 @@ use crate::addr::{addr, ptr};
 use crate::span::{Block, Span};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-const POINTER: usize = (1 << 48) - 1;
 const COUNT_SHIFT: u32 = 48;
-/// Blocks are aligned to 16 B: 1 is no block.
+/// Blocks are aligned to 16 B: the bits below are free.
+const POINTER: usize = (1 << COUNT_SHIFT) - 16;
+/// The whole word of a list that is retired.
 const RETIRED: usize = 1;
+/// The bit of a push that is about to retire the list.
+const MARK: usize = 2;
 
 /// A span's list of blocks freed by threads that do not own it.
 #[derive(Debug)]
@@ -53,6 +64,15 @@ pub enum Pushed {
     /// Nothing was pushed: the push would complete the list, and the caller did not say that it is
     /// ready for that.
     WouldRetire,
+}
+
+/// How long a span's list is when no other block of it is in anyone's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// All blocks of the span; `usize::MAX` for one that is never retired.
+    Whole(usize),
+    /// The blocks in use of an available span, as long as its owner leaves it so.
+    Available(usize),
 }
 
 /// What [`RemoteList::take`] found.
@@ -78,8 +98,8 @@ impl RemoteList {
         Self(AtomicUsize::new(0))
     }
 
-    /// Pushes the chain `head..=tail` of `count` blocks on the list of a span of `capacity` blocks
-    /// (`usize::MAX`: one that is never retired). `ready`: the caller can release the span's memory.
+    /// Pushes the chain `head..=tail` of `count` blocks on the list of a span whose goal is `goal` now. `ready`: the caller
+    /// can release the span's memory.
     ///
     /// # Safety
     /// The blocks belong to this list's span and to the caller, and are linked from head to tail.
@@ -88,15 +108,27 @@ impl RemoteList {
         head: *mut Block,
         tail: *mut Block,
         count: usize,
-        capacity: usize,
+        goal: impl Fn() -> Goal,
         ready: bool,
     ) -> Pushed {
         let mut word = self.0.load(Ordering::Relaxed);
+        // The word has our mark.
+        let mut marked = false;
         loop {
             let total = (word >> COUNT_SHIFT) + count;
-            let retires = total == capacity;
+            let goal = goal();
+            let retires = goal == Goal::Whole(total) || goal == Goal::Available(total);
             if retires && !ready {
                 return Pushed::WouldRetire;
+            }
+            if goal == Goal::Available(total) && !marked {
+                // Acquire pairs with the Release of `unmark`: the goal is looked at again after it. Also where there is a
+                // mark: it may be another's.
+                match self.0.compare_exchange_weak(word, word | MARK, Ordering::AcqRel, Ordering::Relaxed) {
+                    Ok(_) => (word, marked) = (word | MARK, true),
+                    Err(now) => word = now,
+                }
+                continue;
             }
             let new = if retires {
                 RETIRED
@@ -109,9 +141,9 @@ impl RemoteList {
             // taker, whose Acquire this pairs with. Acquire: who retires sees what all earlier
             // pushers did with their blocks.
             match self.0.compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) if retires => return Pushed::Retired(word == 0),
-                Ok(_) => return Pushed::Listed(word == 0),
-                Err(now) => word = now,
+                Ok(_) if retires => return Pushed::Retired(word & !MARK == 0),
+                Ok(_) => return Pushed::Listed(word & !MARK == 0),
+                Err(now) => (word, marked) = (now, false),
             }
         }
     }
@@ -126,6 +158,15 @@ impl RemoteList {
         }
     }
 
+    /// The span is available no longer, which its owner has written: nobody retires it from here on for being that. False:
+    /// somebody has.
+    #[must_use]
+    pub fn unmark(&self) -> bool {
+        // Release: who makes a mark after this sees that the span is not available. Acquire: who was told that it is
+        // retired by now goes on as if it had the token.
+        self.0.fetch_and(!MARK, Ordering::AcqRel) != RETIRED
+    }
+
     /// Blocks in the list now; a reading for statistics.
     pub fn len(&self) -> usize {
         self.0.load(Ordering::Relaxed) >> COUNT_SHIFT
@@ -133,7 +174,7 @@ impl RemoteList {
 
     /// True when nothing is in the list now.
     pub fn is_empty(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
+        self.0.load(Ordering::Relaxed) & !MARK == 0
     }
 }
 

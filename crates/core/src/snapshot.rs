@@ -97,12 +97,12 @@ impl<O: Os> Allocator<O> {
 
     /// Blocks of a small span in the program's hands.
     unsafe fn live(&self, own: *mut Heap, span: *mut Span) -> u32 {
-        // SAFETY: a live small span: the node is locked. Volatile: others may write.
+        // SAFETY: a live small span: the node is locked.
         unsafe {
             let capacity = (*span).capacity;
-            let used = match read_volatile(&raw const (*span).place) {
+            let used = match (*span).place() {
                 Place::Full | Place::OrphanFull => capacity,
-                Place::Available | Place::Orphan => read_volatile(&raw const (*span).countdown),
+                Place::Available | Place::Orphan => (*span).countdown(),
                 Place::Current if (*span).owner() == crate::addr::addr(own) => self.used_of_current(own, span),
                 Place::Current | Place::None => (*span).carved(),
             };

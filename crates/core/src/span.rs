@@ -1,8 +1,8 @@
 //! Spans and their descriptors.
 //!
 //! A descriptor is two cache lines, out of line. The first is its owner's: only the thread that has
-//! the tenure of the heap named by `owner` touches it (others read `owner` and, racily, figures for
-//! statistics). The second is what other threads and the page heap write.
+//! the tenure of the heap named by `owner` touches it (others read `owner`, `place` and `countdown`, which are atomic, what
+//! never changes while the span lives and, racily, figures for statistics). The second is what other threads and the page heap write.
 //!
 //! Descriptors come from a node's page heap and go back to it; their memory is never unmapped, so a
 //! stale pointer to one reads a descriptor, never a fault.
@@ -17,11 +17,14 @@
 //! | current | the heap's list of the class, or the span's own (`heap::aside`) | any number | this free is checked (`heap::check`) |
 //! | full | the span's own | 1 | the first free block: it becomes available |
 //! | available | the span's own | blocks in use | the span is empty |
+//!
+//! The countdown of an available span is written after everything that the owner does with a block that it counts, so
+//! others may conclude from it that no block is in the program's hands (see [`crate::remote`], "Retirement").
 
 use crate::addr::{addr, ptr};
 use crate::class::{self, CLASSES};
-use crate::remote::RemoteList;
-use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use crate::remote::{Goal, RemoteList};
+use crate::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use core::ptr::null_mut;
 
 /// A free block: its first word links to the next.
@@ -100,6 +103,20 @@ pub enum Place {
     OrphanFull,
 }
 
+impl Place {
+    #[inline(always)]
+    fn from_u8(place: u8) -> Place {
+        match place {
+            1 => Place::Current,
+            2 => Place::Full,
+            3 => Place::Available,
+            4 => Place::Orphan,
+            5 => Place::OrphanFull,
+            _ => Place::None,
+        }
+    }
+}
+
 /// `owner` of nothing: foreign memory, free runs.
 pub const OWNER_NONE: usize = 0;
 /// `owner` of an orphaned span.
@@ -116,15 +133,13 @@ pub struct Span {
     pub owner: AtomicUsize,
     /// The list that an own free pushes on.
     pub list: *mut *mut Block,
-    /// Own frees until the slow path is due.
-    pub countdown: u32,
+    countdown: AtomicU32,
     carved: AtomicU32,
     /// Blocks the span can hold; 1 for a large block.
     pub capacity: u32,
     /// What this describes.
     pub kind: Kind,
-    /// Where it is.
-    pub place: Place,
+    place: AtomicU8,
     /// Size class of a small span.
     pub class: u8,
     /// NUMA node whose page heap the descriptor belongs to.
@@ -177,11 +192,11 @@ macro_rules! foreign {
         Span {
             owner: AtomicUsize::new(OWNER_NONE),
             list: null_mut(),
-            countdown: 0,
+            countdown: AtomicU32::new(0),
             carved: AtomicU32::new(0),
             capacity: 0,
             kind: Kind::Foreign,
-            place: Place::None,
+            place: AtomicU8::new(Place::None as u8),
             class: 0,
             node: 0,
             free: null_mut(),
@@ -239,6 +254,80 @@ impl Span {
     #[inline(always)]
     pub fn set_carved(&self, blocks: u32) {
         self.carved.store(blocks, Ordering::Relaxed);
+    }
+
+    /// Own frees until the slow path is due. The owner's.
+    #[inline(always)]
+    pub fn countdown(&self) -> u32 {
+        self.countdown.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`countdown`](Span::countdown). Only who owns the span does.
+    #[inline(always)]
+    pub fn set_countdown(&self, frees: u32) {
+        // Release pairs with the Acquire in `goal`: what the owner did with blocks that it counts as free is done.
+        self.countdown.store(frees, Ordering::Release);
+    }
+
+    /// Counts one free of the owner's. True: the [`countdown`](Span::countdown) has come to its end.
+    ///
+    /// One instruction that works on memory and a branch on its flags, where the compiler makes four of an atomic load and
+    /// store, which cost a free some 2 % (docs/measurements.md, "Fast paths").
+    ///
+    /// # Safety
+    /// The caller has the tenure of the heap that owns the span.
+    #[inline(always)]
+    pub unsafe fn count_down(span: *mut Span) -> bool {
+        #[cfg(all(target_arch = "x86_64", not(any(miri, loom, stratalloc_system, feature = "count-shared"))))]
+        // SAFETY: the caller's span; nobody else writes the field. Others read it atomically meanwhile, for which the
+        // language asks an atomic store here. What they rely on is that a store of an aligned word is one store, seen
+        // after all earlier ones: of x86-64 that is true, and of the compiler as far as this fence goes and as it does not
+        // invent stores, of which it makes no use anywhere. Every other target has the atomic store, and so have Miri, loom
+        // and the sanitizers.
+        unsafe {
+            core::sync::atomic::compiler_fence(Ordering::Release);
+            let countdown = (*span).countdown.as_ptr();
+            *countdown = (*countdown).wrapping_sub(1);
+            *countdown == 0
+        }
+        #[cfg(any(not(target_arch = "x86_64"), miri, loom, stratalloc_system, feature = "count-shared"))]
+        // SAFETY: the caller's span.
+        unsafe {
+            let left = (*span).countdown().wrapping_sub(1);
+            (*span).set_countdown(left);
+            left == 0
+        }
+    }
+
+    /// Where it is.
+    #[inline(always)]
+    pub fn place(&self) -> Place {
+        Place::from_u8(self.place.load(Ordering::Relaxed))
+    }
+
+    /// Sets [`place`](Span::place). Only who owns the span does.
+    #[inline(always)]
+    pub fn set_place(&self, place: Place) {
+        // Release pairs with the Acquire in `goal`: the countdown of an available span is set before.
+        self.place.store(place as u8, Ordering::Release);
+    }
+
+    /// How many blocks in the remote list of a small span mean that no block is in anybody's hands.
+    pub fn goal(&self) -> Goal {
+        // For the pairs see the setters.
+        if self.place.load(Ordering::Acquire) == Place::Available as u8 {
+            Goal::Available(self.countdown.load(Ordering::Acquire) as usize)
+        } else {
+            Goal::Whole(self.capacity as usize)
+        }
+    }
+
+    /// Takes a span that is available, and in no list any more, away from those who might retire it. False: it is retired;
+    /// its token, which is on its way to the owner, is all that is to be done about it.
+    #[must_use]
+    pub fn withdraw(&self) -> bool {
+        self.set_place(Place::None);
+        self.remote.unmark()
     }
 
     /// The owner word. Relaxed: whoever holds a block got it from a thread that had seen the owner

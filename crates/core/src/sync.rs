@@ -9,13 +9,17 @@ pub mod count;
 /// `core::sync::atomic`, or loom's, or those that count.
 pub mod atomic {
     #[cfg(all(not(loom), feature = "count-shared"))]
-    pub use super::count::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
+    pub use super::count::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, fence};
     #[cfg(all(not(loom), feature = "count-shared"))]
     pub use core::sync::atomic::Ordering;
     #[cfg(all(not(loom), not(feature = "count-shared")))]
-    pub use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+    pub use core::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
     #[cfg(loom)]
-    pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+    pub use loom::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
 }
 
 /// `core::hint`, or loom's.

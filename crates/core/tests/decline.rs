@@ -127,6 +127,29 @@ fn blocks_that_others_free_count() {
 }
 
 #[test]
+fn a_parked_heap_declines_as_others_free() {
+    let rig = Rig::new(4096, Options::DEFAULT);
+    let mut random = Random::new(seed("decline"));
+    let (parked, blocks) = as_thread(1, || {
+        let heap = rig.allocator.adopt();
+        let blocks: Vec<_> = (0..20_000)
+            // SAFETY: that thread's heap.
+            .map(|_| unsafe { rig.allocator.alloc(heap, 1 + random.below(1000), 16) })
+            .collect();
+        // SAFETY: not used any more.
+        unsafe { rig.allocator.park(heap) };
+        (heap, blocks)
+    });
+    blocks.into_iter().for_each(|block| rig.free(block));
+    // SAFETY: our heap; the other is never unmapped.
+    let left = unsafe {
+        rig.allocator.flush_batches(rig.heap);
+        (*parked).slices() as usize * SLICE
+    };
+    assert!(left <= LITTLE, "{left} bytes");
+}
+
+#[test]
 fn orphans_count_for_who_claims_them() {
     let mock = Mock::new(4096);
     let allocator = Owned::new(&mock);

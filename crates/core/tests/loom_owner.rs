@@ -21,7 +21,7 @@ use loom::model::Builder;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex};
 use loom::thread;
-use stratalloc_core::remote::{Pushed, Taken, Tenure};
+use stratalloc_core::remote::{Goal, Pushed, Taken, Tenure};
 use stratalloc_core::span::{Block, OWNER_ORPHAN, Span};
 
 const BLOCKS: usize = 2;
@@ -155,7 +155,7 @@ impl World {
         }
         let memory = self.memory[block].0.get();
         // SAFETY: our block.
-        let pushed = match unsafe { self.span().remote.push(memory, memory, 1, BLOCKS, false) } {
+        let pushed = match unsafe { self.span().remote.push(memory, memory, 1, || Goal::Whole(BLOCKS), false) } {
             Pushed::WouldRetire => self.push_last(memory),
             pushed => pushed,
         };
@@ -176,7 +176,7 @@ impl World {
     fn push_last(&self, memory: *mut Block) -> Pushed {
         let mut node = self.node.lock().unwrap();
         // SAFETY: the caller's block.
-        let pushed = unsafe { self.span().remote.push(memory, memory, 1, BLOCKS, true) };
+        let pushed = unsafe { self.span().remote.push(memory, memory, 1, || Goal::Whole(BLOCKS), true) };
         if let Pushed::Retired(_) = pushed {
             node.named = false;
         }

@@ -432,25 +432,37 @@ fn some_are_adopted_and_some_dissolved() {
     come_and_go(1, "some_are_adopted_and_some_dissolved");
 }
 
-/// An owner that does nothing any more, while others free all it allocated: the memory comes back
-/// without it, but for what it has in hand.
-#[test]
-fn memory_of_a_sleeping_owner_comes_back() {
-    let seed = seed("memory_of_a_sleeping_owner_comes_back");
+/// An owner frees `own` of a thousand of its blocks, at random, and does nothing any more, while others free the rest: the
+/// memory comes back without it, but for what it has in hand. Then it goes on.
+fn sleeping_owner(own: usize, name: &str) {
+    let seed = seed(name);
     let (_mock, allocator) = allocator(Options::DEFAULT);
     let allocator = &*allocator;
+    let sizes = [16, 64, 200, 1024, 5000, 32 << 10];
     let (blocks, to_free): (Sender<Vec<Block>>, Receiver<_>) = channel();
     let (wake, sleep) = channel::<()>();
     scope(|scope| {
+        // Moved in: who sleeps wakes up where this thread panics.
+        let wake = wake;
         scope.spawn(move || {
             let mut worker = Worker::new(allocator, seed);
-            let sizes = [16, 64, 200, 1024, 5000, 32 << 10];
+            let each = |size| (8 << 20) / size;
             for size in sizes {
-                blocks.send((0..(4 << 20) / size).map(|_| worker.alloc(size)).collect()).unwrap();
+                let all: Vec<Block> = (0..each(size)).map(|_| worker.alloc(size)).collect();
+                let (mine, others): (Vec<_>, Vec<_>) = all
+                    .into_iter()
+                    .map(|block| (worker.random.below(1000) < own, block))
+                    .partition(|(mine, _)| *mine);
+                mine.into_iter().for_each(|(_, block)| worker.free(block));
+                blocks.send(others.into_iter().map(|(_, block)| block).collect()).unwrap();
             }
             drop(blocks);
             // Asleep, its heap in hand.
             assert!(sleep.recv().is_ok());
+            for size in sizes {
+                let all: Vec<Block> = (0..each(size) / 8).map(|_| worker.alloc(size)).collect();
+                all.into_iter().for_each(|block| worker.free(block));
+            }
         });
         let all: Vec<Vec<Block>> = to_free.into_iter().collect();
         let before = figures(allocator).active;
@@ -466,12 +478,77 @@ fn memory_of_a_sleeping_owner_comes_back() {
         // SAFETY: no heap.
         unsafe { allocator.trim_all(nobody().cast(), 0) };
         let snapshot = figures(allocator);
-        // One span of each of six classes may be not carved to its end, which is no full span.
-        assert!(snapshot.active <= 6 * 4 * (64 << 10), "{} bytes of {before} stay", snapshot.active);
+        // The current span of each of six classes, and what the owner keeps of large ones.
+        let most = 6 * (256 << 10) + (512 << 10);
+        assert!(snapshot.active <= most, "{} bytes of {before} stay", snapshot.active);
         assert_eq!(snapshot.dirty, 0);
         wake.send(()).unwrap();
     });
     nothing_is_left(allocator);
+}
+
+#[test]
+fn memory_of_a_sleeping_owner_comes_back() {
+    sleeping_owner(0, "memory_of_a_sleeping_owner_comes_back");
+}
+
+/// What it has freed of a span itself lies in its own lists.
+#[test]
+fn memory_that_a_sleeping_owner_freed_a_part_of_comes_back() {
+    for own in [1, 300, 900] {
+        sleeping_owner(own, "memory_that_a_sleeping_owner_freed_a_part_of_comes_back");
+    }
+}
+
+/// Owners use again what is left of their spans, free into them and look for pages to give back, while others free the
+/// last blocks of them.
+#[test]
+fn available_spans_are_retired_or_used() {
+    const FREES: u64 = 2;
+    let (_mock, allocator) = allocator(Options::DEFAULT);
+    allocator.os.hesitate();
+    let seed = seed("available spans are retired or used");
+    scope(|scope| {
+        let allocator = &allocator;
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..FREES).map(|_| sync_channel::<Vec<Block>>(2)).unzip();
+        for index in 0..2 {
+            let senders = senders.clone();
+            scope.spawn(move || {
+                let mut worker = Worker::new(allocator, seed + index);
+                let mut kept = Vec::new();
+                for round in 0..rounds(400) {
+                    let size = [128, 500, 4000][round % 3];
+                    for to in &senders {
+                        // In each span some are freed here now, some there, some here a round later.
+                        let count = worker.random.below(400);
+                        let blocks: Vec<Block> = (0..count).map(|_| worker.alloc(size)).collect();
+                        let mut sent = Vec::new();
+                        for block in blocks {
+                            match worker.random.below(8) {
+                                0 => kept.push(block),
+                                1..4 => worker.free(block),
+                                _ => sent.push(block),
+                            }
+                        }
+                        to.send(sent).expect("receivers outlive senders");
+                    }
+                    kept.drain(..).for_each(|block| worker.free(block));
+                    if round % 16 == 0 {
+                        // SAFETY: our heap.
+                        unsafe { allocator.trim_all(worker.heap.cast(), 1 << 20) };
+                    }
+                }
+            });
+        }
+        drop(senders);
+        for (index, from) in receivers.into_iter().enumerate() {
+            scope.spawn(move || {
+                let mut worker = Worker::new(allocator, seed ^ index as u64);
+                from.iter().flatten().for_each(|block| worker.free(block));
+            });
+        }
+    });
+    nothing_is_left(&allocator);
 }
 
 /// Threads that find the stores short at the same moment: one's memory is enough for all of them.

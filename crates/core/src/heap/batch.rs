@@ -15,7 +15,7 @@
 //! A block joins an open batch by stores whose every prefix a fork's child can live with. Whatever else changes
 //! batches marks the heap unsettled: between the parts of an open one, a child would link a block that is in use.
 
-use super::{Heap, Role, Unsettled};
+use super::{Heap, Unsettled};
 use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
 use crate::os::Os;
@@ -197,9 +197,8 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap; the block was the program's and is now ours.
         unsafe {
             let _unsettled = Unsettled::enter(heap);
-            let owner = (*span).owner();
-            let user = owner > 2 && owner != addr(heap) && (*ptr::<Heap>(owner)).front.role == Role::User;
-            if user || (*span).kind == Kind::Large || (*span).block_size > LARGEST {
+            let of_others = (*span).owner() != addr(heap) && Heap::is_users(span);
+            if of_others || (*span).kind == Kind::Large || (*span).block_size > LARGEST {
                 return self.send(heap, span, block, block, 1, 0);
             }
             let slot = slot_of(span);

@@ -126,7 +126,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap and span.
         unsafe {
             let own = (*span).list == &raw mut (*span).free;
-            let other = match (*span).place {
+            let other = match (*span).place() {
                 Place::Current if own => (*heap).front.lists[(*span).class as usize],
                 Place::Current => (*span).free,
                 _ => return false,

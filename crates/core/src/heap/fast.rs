@@ -83,8 +83,8 @@ pub unsafe fn dealloc_or(
         let block = block.cast::<Block>();
         (*block).next = *list;
         *list = block;
-        (*span).countdown = (*span).countdown.wrapping_sub(1);
-        if (*span).countdown == 0 {
+        // After the link: of a span that is available, others may have the memory from here on.
+        if Span::count_down(span) {
             event(span);
         }
     }

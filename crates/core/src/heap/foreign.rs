@@ -9,7 +9,7 @@ use super::{Heap, Role, Unsettled};
 use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
 use crate::os::Os;
-use crate::remote::{Pushed, Taken};
+use crate::remote::{Goal, Pushed, Taken};
 use crate::span::{Block, Kind, OWNER_ORPHAN, Place, Span};
 
 /// How far tokens are followed from one parked heap to the next before they are left to whoever
@@ -47,8 +47,8 @@ impl<O: Os> Allocator<O> {
                 return self.free_chain(heap, span, head, tail, count);
             }
             let small = (*span).kind == Kind::Small;
-            let capacity = if small { (*span).capacity as usize } else { usize::MAX };
-            let mut pushed = (*span).remote.push(head, tail, count as usize, capacity, false);
+            let goal = || if small { (*span).goal() } else { Goal::Whole(usize::MAX) };
+            let mut pushed = (*span).remote.push(head, tail, count as usize, goal, false);
             if pushed == Pushed::WouldRetire {
                 pushed = self.push_last(span, head, tail, count as usize);
             }
@@ -85,8 +85,13 @@ impl<O: Os> Allocator<O> {
             let stores = self.node(node).lock(&self.os, self.os.thread());
             let stores = stores.and_then(|stores| self.with_descriptors(node, stores));
             let ready = stores.as_ref().is_some_and(|stores| !stores.pages.needs_meta());
-            let capacity = if ready { (*span).capacity as usize } else { usize::MAX };
-            let pushed = (*span).remote.push(head, tail, count, capacity, true);
+            let goal = || match (*span).goal() {
+                _ if !ready => Goal::Whole(usize::MAX),
+                // A first-class heap looks into its available spans when it is visited.
+                Goal::Available(_) if Heap::is_users(span) => Goal::Whole(usize::MAX),
+                goal => goal,
+            };
+            let pushed = (*span).remote.push(head, tail, count, goal, true);
             if let (Pushed::Retired(_), Some(stores)) = (pushed, stores) {
                 self.free_range(node, stores, start, slices);
             }
@@ -128,6 +133,7 @@ impl<O: Os> Allocator<O> {
             if (*target).tenure.try_enter() {
                 loop {
                     self.collect_pending_at(target, depth);
+                    self.look_at_extent(target);
                     if (*target).tenure.leave() {
                         return;
                     }
@@ -256,9 +262,9 @@ impl<O: Os> Allocator<O> {
             debug_assert!(chain_length(head, count) == count);
             Block::link(tail, *list);
             *list = head;
-            match (*span).place {
-                Place::Current if (*span).countdown > count && !Self::is_tracked(span) => {
-                    (*span).countdown -= count
+            match (*span).place() {
+                Place::Current if (*span).countdown() > count && !Self::is_tracked(span) => {
+                    (*span).set_countdown((*span).countdown() - count)
                 }
                 Place::Current => self.rearm(heap, span),
                 Place::Full => {
@@ -266,8 +272,9 @@ impl<O: Os> Allocator<O> {
                     self.file(heap, span, (*span).capacity - count);
                 }
                 _ => {
-                    (*span).countdown -= count;
-                    if (*span).countdown == 0 {
+                    let left = (*span).countdown() - count;
+                    (*span).set_countdown(left);
+                    if left == 0 {
                         self.unfile(heap, span);
                         self.retire_or_use(heap, span);
                     }

@@ -31,7 +31,7 @@ use crate::allocator::Allocator;
 use crate::class::{CLASSES, MIN_BLOCK, SLICE, block_at};
 use crate::directory::Bit;
 use crate::os::Os;
-use crate::span::{Block, Span};
+use crate::span::{Block, Place, Span};
 use core::ptr::{NonNull, null_mut};
 
 /// Spans that came and went before a heap looks for holes at all: small heaps have little to give.
@@ -263,12 +263,23 @@ impl<O: Os> Allocator<O> {
     unsafe fn dig(&self, span: *mut Span) {
         // SAFETY: a span of a heap whose tenure the caller has, with all its free blocks in its own list.
         unsafe {
-            let (used, page) = ((*span).countdown, self.os.page_size());
+            let (used, page) = ((*span).countdown(), self.os.page_size());
             if used >= (*span).in_use_before() || self.is_framed(span) {
                 return;
             }
             // 0 stands for "never".
             Span::set_looked(span, used.max(1));
+            // Meanwhile nobody may retire it.
+            if (*span).withdraw() {
+                self.dig_pages(span, page);
+            }
+            (*span).set_place(Place::Available);
+        }
+    }
+
+    unsafe fn dig_pages(&self, span: *mut Span, page: usize) {
+        // SAFETY: the caller's span, as in `dig`, and nobody else may have its memory.
+        unsafe {
             let mut in_use = [0u64; BLOCKS / 64];
             if !self.mark_used(span, &mut in_use) {
                 return;
@@ -385,7 +396,7 @@ impl<O: Os> Allocator<O> {
 /// True for a span of whose blocks in use half were freed since it was last looked at, and where whole pages are likely
 /// to be free: as many as there would be if those in use lay at random, or three quarters of all are free.
 fn is_worth_a_look(span: &Span, page: usize) -> bool {
-    let (used, carved) = (span.countdown as usize, span.carved() as usize);
+    let (used, carved) = (span.countdown() as usize, span.carved() as usize);
     if used * 2 > span.in_use_before() as usize {
         return false;
     }

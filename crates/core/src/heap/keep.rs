@@ -18,7 +18,7 @@
 //! it has blocks, which pays for the walk. A heap that takes a new span declines no longer. So what a program leaves
 //! behind when it frees all, or most, of what it had is what it uses.
 
-use super::Heap;
+use super::{Heap, Unsettled};
 use crate::allocator::Allocator;
 use crate::class::{CLASSES, SLICE};
 use crate::os::Os;
@@ -125,25 +125,25 @@ impl<O: Os> Allocator<O> {
             let declines = (*heap).declines;
             let tracked = Self::is_tracked(span);
             if !tracked && (!declines || interval == 1) {
-                (*span).countdown = interval;
+                (*span).set_countdown(interval);
                 return;
             }
             if (*span).kept > 0 {
                 (*span).kept = (*span).kept.saturating_mul(2).min(MAX_INTERVAL);
-                (*span).countdown = interval.min((*span).kept);
+                (*span).set_countdown(interval.min((*span).kept));
                 return;
             }
             let used = self.used_of_current(heap, span);
             if used > 0 {
                 let frees = if tracked { used } else { Self::until_counted(span, used) };
-                (*span).countdown = interval.min(frees);
+                (*span).set_countdown(interval.min(frees));
                 return;
             }
             let bytes = (*span).bytes();
             if !declines && self.make_room(heap, span, bytes) {
                 (*heap).kept += bytes as u32;
                 (*span).kept = 1;
-                (*span).countdown = 1;
+                (*span).set_countdown(1);
             } else {
                 self.unfile(heap, span);
                 self.file(heap, span, 0);
@@ -189,6 +189,7 @@ impl<O: Os> Allocator<O> {
     unsafe fn decline(&self, heap: *mut Heap) {
         // SAFETY: the caller's heap.
         unsafe {
+            let _unsettled = Unsettled::enter(heap);
             let interval = self.check_interval(heap);
             for class in 0..CLASSES {
                 let span = (*heap).current[class];
@@ -201,7 +202,7 @@ impl<O: Os> Allocator<O> {
                     self.file(heap, span, 0);
                 } else {
                     self.unkeep(heap, span);
-                    (*span).countdown = interval.min(used);
+                    (*span).set_countdown(interval.min(used));
                 }
             }
             (*heap).extent.highest = (*heap).extent.slices;

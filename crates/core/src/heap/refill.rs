@@ -72,7 +72,7 @@ impl<O: Os> Allocator<O> {
                 self.make_full(heap, class);
             }
             self.flush_batches(heap);
-            let mut span = (*heap).available[class].pop_front();
+            let mut span = self.pop_available(heap, class);
             if span.is_null() {
                 span = self.claim_class(heap, class);
             }
@@ -83,7 +83,7 @@ impl<O: Os> Allocator<O> {
                 return false;
             }
             // An available span's countdown and an orphan's say how many blocks are in use; a new one's is 0.
-            self.make_current(heap, span, (*span).countdown);
+            self.make_current(heap, span, (*span).countdown());
             self.took_span(heap, class);
             true
         }
@@ -170,12 +170,12 @@ impl<O: Os> Allocator<O> {
             let purpose = if has_many(spans as usize) { Purpose::Many } else { Purpose::Few };
             let span = self.alloc_span((*heap).node as usize, slices, 1, purpose, |span, zero| {
                 (*span).kind = Kind::Small;
-                (*span).place = Place::None;
+                (*span).set_place(Place::None);
                 (*span).class = class as u8;
                 (*span).block_size = size_of_class(class) as u32;
                 (*span).capacity = (slices * SLICE / size_of_class(class)) as u32;
                 (*span).set_carved(0);
-                (*span).countdown = 0;
+                (*span).set_countdown(0);
                 (*span).free = null_mut();
                 (*span).list = &raw mut (*span).free;
                 (*span).dirty = u32::from(!zero);

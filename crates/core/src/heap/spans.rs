@@ -18,10 +18,10 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap and span.
         unsafe {
             let class = (*span).class as usize;
-            (*span).place = Place::Current;
+            (*span).set_place(Place::Current);
             (*span).stamp = 0;
             Span::set_looked(span, 0);
-            (*span).countdown = self.first_countdown(heap, span, used);
+            (*span).set_countdown(self.first_countdown(heap, span, used));
             if (*heap).counting {
                 // The heap's list stays empty, so that every allocation comes to be counted.
                 (*span).list = &raw mut (*span).free;
@@ -68,10 +68,10 @@ impl<O: Os> Allocator<O> {
             let span = (*heap).current[class];
             self.unkeep(heap, span);
             (*heap).current[class] = null_mut();
-            (*span).place = Place::Full;
+            (*span).set_place(Place::Full);
             (*span).list = &raw mut (*span).free;
             (*span).free = null_mut();
-            (*span).countdown = 1;
+            (*span).set_countdown(1);
             (*heap).full.push_front(span);
         }
     }
@@ -91,13 +91,31 @@ impl<O: Os> Allocator<O> {
                 Heap::lost(heap, span);
                 self.release(span);
             } else if (*span).free.is_null() && (*span).is_spent() {
-                (*span).place = Place::Full;
-                (*span).countdown = 1;
+                (*span).set_place(Place::Full);
+                (*span).set_countdown(1);
                 (*heap).full.push_front(span);
             } else {
-                (*span).place = Place::Available;
-                (*span).countdown = used;
+                // In this order: from then on others may retire it.
+                (*span).set_countdown(used);
+                (*span).set_place(Place::Available);
                 (*heap).available[(*span).class as usize].push_back(span);
+            }
+        }
+    }
+
+    /// The first available span of `class`, in no list any more, or null. Those that others retired leave the list too; their
+    /// tokens do the rest.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure.
+    pub(super) unsafe fn pop_available(&self, heap: *mut Heap, class: usize) -> *mut Span {
+        loop {
+            // SAFETY: the caller's heap.
+            unsafe {
+                let span = (*heap).available[class].pop_front();
+                if span.is_null() || (*span).withdraw() {
+                    return span;
+                }
             }
         }
     }
@@ -110,7 +128,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap and span.
         unsafe {
             let class = (*span).class as usize;
-            match (*span).place {
+            match (*span).place() {
                 Place::Current => {
                     self.unkeep(heap, span);
                     Heap::unlist(heap, span);
@@ -120,7 +138,7 @@ impl<O: Os> Allocator<O> {
                 Place::Available => (*heap).available[class].remove(span),
                 Place::None | Place::Orphan | Place::OrphanFull => {}
             }
-            (*span).place = Place::None;
+            (*span).set_place(Place::None);
         }
     }
 
@@ -145,8 +163,8 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap and span.
         unsafe {
             let _unsettled = Unsettled::enter(heap);
-            let moved = (*span).place != Place::Current;
-            match (*span).place {
+            let moved = (*span).place() != Place::Current;
+            match (*span).place() {
                 Place::Current => {
                     // A bad free is off the list again.
                     let _ = self.check_free(heap, span);
@@ -157,7 +175,7 @@ impl<O: Os> Allocator<O> {
                         (*heap).full.remove(span);
                         self.file(heap, span, (*span).capacity - 1);
                     } else {
-                        (*span).countdown = 1;
+                        (*span).set_countdown(1);
                     }
                 }
                 Place::Available => {
@@ -239,26 +257,39 @@ impl<O: Os> Allocator<O> {
                         self.file(heap, span, used);
                     }
                 }
-                while dissolve && !(*heap).available[class].first.is_null() {
-                    self.disown(heap, (*heap).available[class].first);
-                }
-            }
-            while dissolve && !(*heap).full.first.is_null() {
-                self.disown(heap, (*heap).full.first);
             }
             if dissolve {
+                self.disown_all(heap);
                 Heap::begin_young(heap);
             }
         }
     }
 
-    unsafe fn disown(&self, heap: *mut Heap, span: *mut Span) {
-        // SAFETY: a span of the caller's heap; an orphan's countdown says what is in use.
+    /// Makes orphans of all spans of a heap without current ones.
+    unsafe fn disown_all(&self, heap: *mut Heap) {
+        // SAFETY: the caller's heap; an orphan's countdown says what is in use.
         unsafe {
-            if (*span).place == Place::Full {
-                (*span).countdown = (*span).capacity;
+            for class in 0..CLASSES {
+                loop {
+                    let span = self.pop_available(heap, class);
+                    if span.is_null() {
+                        break;
+                    }
+                    self.disown(heap, span);
+                }
             }
-            self.unfile(heap, span);
+            while !(*heap).full.first.is_null() {
+                let span = (*heap).full.pop_front();
+                (*span).set_place(Place::None);
+                (*span).set_countdown((*span).capacity);
+                self.disown(heap, span);
+            }
+        }
+    }
+
+    unsafe fn disown(&self, heap: *mut Heap, span: *mut Span) {
+        // SAFETY: a span of the caller's heap, in no list.
+        unsafe {
             Heap::lost(heap, span);
             if let Some(mut node) = self.node((*span).node as usize).lock(&self.os, self.os.thread()) {
                 node.pool.orphan(span);
@@ -274,7 +305,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: the caller's heap and span; an orphan's countdown says what is in use.
         unsafe {
             Heap::gained(heap, span);
-            self.file(heap, span, (*span).countdown);
+            self.file(heap, span, (*span).countdown());
         }
     }
 

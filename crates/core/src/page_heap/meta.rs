@@ -98,7 +98,7 @@ impl PageHeap {
         // SAFETY: the caller's descriptor.
         unsafe {
             (*span).kind = Kind::Unused;
-            (*span).place = Place::None;
+            (*span).set_place(Place::None);
             (*span).node = self.node;
             (*span).owner.store(OWNER_NONE, Ordering::Relaxed);
             (*span).next = self.unused;

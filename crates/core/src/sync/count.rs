@@ -251,6 +251,7 @@ macro_rules! counting {
 }
 
 counting!(AtomicBool, bool, { fetch_and, fetch_or });
+counting!(AtomicU8, u8, {});
 counting!(AtomicU32, u32, { fetch_add, fetch_sub, fetch_and, fetch_or, fetch_max, fetch_min });
 counting!(AtomicU64, u64, { fetch_add, fetch_sub, fetch_and, fetch_or, fetch_max, fetch_min });
 counting!(AtomicUsize, usize, { fetch_add, fetch_sub, fetch_and, fetch_or, fetch_max, fetch_min });

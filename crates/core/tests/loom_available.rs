@@ -1,0 +1,270 @@
+//! Model of an available span whose blocks others free while its owner frees its own, takes it into use, or collects.
+//!
+//! The span's remote list, `place` and `countdown` are the real ones. What a program does with a block before it frees it,
+//! what the owner does with a free one, and what is done with the memory of a retired span are accesses to cells that loom
+//! checks for races. Asserted: the span is retired at most once, and then no block of it is in anybody's hands; a block that
+//! the owner hands out is not in memory that was given away; one token is left for it.
+//!
+//! Seen to fail with: a pusher that does not mark the word, or looks at the goal before it does only; a `Relaxed` exchange for
+//! the mark; `withdraw` without `unmark`, or in the other order; a `Relaxed` one there; `Relaxed` in `set_countdown`,
+//! `set_place` or either load of `goal`; a span that is filed with its place before its countdown.
+#![cfg(loom)]
+
+use loom::cell::UnsafeCell;
+use loom::model::Builder;
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use loom::thread;
+use stratalloc_core::remote::{Pushed, Taken};
+use stratalloc_core::span::{Block, Place, Span};
+
+const BLOCKS: usize = 3;
+
+#[repr(align(16))]
+struct Memory(std::cell::UnsafeCell<Block>);
+
+struct World {
+    span: Span,
+    memory: [Memory; BLOCKS],
+    /// What is in each block, in use or free.
+    contents: [UnsafeCell<usize>; BLOCKS],
+    /// Blocks in somebody's hands.
+    in_use: AtomicUsize,
+    retired: AtomicUsize,
+    /// On their way to the owner.
+    tokens: AtomicUsize,
+    /// Times that a token was found to be of a retired span.
+    dropped: AtomicUsize,
+}
+
+// SAFETY: `memory` is touched by whoever has the block; the span's fields that are not atomic do not change.
+unsafe impl Sync for World {}
+// SAFETY: as above.
+unsafe impl Send for World {}
+
+impl World {
+    /// Of an available span, the first `used` blocks are in use, the others free.
+    fn new(used: usize) -> Arc<Self> {
+        let block = || Memory(std::cell::UnsafeCell::new(Block { next: std::ptr::null_mut() }));
+        let mut span = Span::foreign();
+        span.capacity = BLOCKS as u32;
+        let world = World {
+            span,
+            memory: std::array::from_fn(|_| block()),
+            contents: std::array::from_fn(|_| UnsafeCell::new(0)),
+            in_use: AtomicUsize::new(used),
+            retired: AtomicUsize::new(0),
+            tokens: AtomicUsize::new(0),
+            dropped: AtomicUsize::new(0),
+        };
+        world.file(used);
+        Arc::new(world)
+    }
+
+    /// `Allocator::file`.
+    fn file(&self, used: usize) {
+        self.span.set_countdown(used as u32);
+        self.span.set_place(Place::Available);
+    }
+
+    fn write(&self, index: usize) {
+        // SAFETY: loom checks that nobody else is at it.
+        self.contents[index].with_mut(|contents| unsafe { *contents += 1 });
+    }
+
+    /// Another thread frees a block, as `Allocator::send` does.
+    fn send(&self, index: usize) {
+        self.write(index);
+        self.in_use.fetch_sub(1, Relaxed);
+        let memory = self.memory[index].0.get();
+        let mut ready = false;
+        loop {
+            // SAFETY: our block.
+            match unsafe { self.span.remote.push(memory, memory, 1, || self.span.goal(), ready) } {
+                Pushed::WouldRetire => ready = true,
+                Pushed::Listed(token) => {
+                    self.tokens.fetch_add(usize::from(token), Relaxed);
+                    return;
+                }
+                Pushed::Retired(token) => {
+                    self.tokens.fetch_add(usize::from(token), Relaxed);
+                    assert_eq!(self.in_use.load(Relaxed), 0, "a block in use was given away");
+                    assert_eq!(self.retired.fetch_add(1, Relaxed), 0, "retired twice");
+                    (0..BLOCKS).for_each(|index| self.write(index));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The owner frees a block, as the fast path does. True: it was the last in use.
+    fn free(&self, index: usize) -> bool {
+        self.in_use.fetch_sub(1, Relaxed);
+        self.write(index);
+        // SAFETY: the model's owner.
+        unsafe { Span::count_down(std::ptr::from_ref(&self.span).cast_mut()) }
+    }
+
+    /// The owner collects what is in the list, as it does with the token.
+    fn collect(&self) {
+        match self.span.remote.take() {
+            Taken::Chain(mut block, count) => {
+                for _ in 0..count {
+                    let index = (0..BLOCKS).find(|&index| self.memory[index].0.get() == block);
+                    self.write(index.expect("a block of the span"));
+                    // SAFETY: ours now.
+                    block = unsafe { (*block).next };
+                }
+                self.span.set_countdown(self.span.countdown() - count as u32);
+            }
+            Taken::Retired => {
+                assert_eq!(self.dropped.fetch_add(1, Relaxed), 0, "two tokens for one span");
+            }
+        }
+    }
+
+    /// The owner takes the span into use and hands a free block out. False: it was retired.
+    fn hand_out(&self, index: usize) -> bool {
+        let mine = self.span.withdraw();
+        if mine {
+            self.in_use.fetch_add(1, Relaxed);
+            self.write(index);
+        }
+        mine
+    }
+
+    /// Nobody uses a block: either the span was retired, or its blocks are all in the owner's books.
+    fn finish(&self, expect_retired: Option<bool>) {
+        assert_eq!(self.in_use.load(Relaxed), 0);
+        let retired = self.retired.load(Relaxed) == 1;
+        if let Some(expected) = expect_retired {
+            assert_eq!(retired, expected);
+        }
+        for _ in 0..self.tokens.load(Relaxed) {
+            self.collect();
+        }
+        assert!(self.span.remote.is_empty());
+        assert_eq!(self.dropped.load(Relaxed), usize::from(retired), "one token leads to what is retired");
+        assert!(retired || self.span.countdown() == 0);
+    }
+}
+
+fn model(used: usize, threads: Vec<fn(&World)>, own: fn(&World), expect_retired: Option<bool>) {
+    // One more takes the longest of these models half a minute.
+    bounded(2, used, threads, own, expect_retired);
+}
+
+fn bounded(
+    preemptions: usize,
+    used: usize,
+    threads: Vec<fn(&World)>,
+    own: fn(&World),
+    expect_retired: Option<bool>,
+) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 10_000;
+    builder.check(move || {
+        let world = World::new(used);
+        let others: Vec<_> = threads
+            .iter()
+            .map(|&body| {
+                let world = world.clone();
+                thread::spawn(move || body(&world))
+            })
+            .collect();
+        own(&world);
+        others.into_iter().for_each(|thread| thread.join().unwrap());
+        world.finish(expect_retired);
+    });
+}
+
+#[test]
+fn what_a_sleeping_owner_left_available_is_retired_by_the_last() {
+    model(2, vec![|world| world.send(0), |world| world.send(1)], |_| {}, Some(true));
+}
+
+#[test]
+fn the_owner_frees_its_own() {
+    model(
+        2,
+        vec![|world| world.send(0)],
+        |world| {
+            world.free(1);
+        },
+        None,
+    );
+}
+
+#[test]
+fn the_owner_frees_its_own_while_two_free_theirs() {
+    model(
+        3,
+        vec![|world| world.send(0), |world| world.send(1)],
+        |world| {
+            world.free(2);
+        },
+        None,
+    );
+}
+
+#[test]
+fn the_owner_takes_the_span_into_use() {
+    model(
+        2,
+        vec![|world| world.send(0), |world| world.send(1)],
+        |world| {
+            if world.hand_out(2) {
+                world.in_use.fetch_sub(1, Relaxed);
+                world.write(2);
+            }
+        },
+        None,
+    );
+}
+
+/// The word may look as before when the pusher looks again: its mark is gone.
+#[test]
+fn the_owner_takes_it_into_use_and_puts_it_back_with_more_in_use() {
+    model(
+        2,
+        vec![|world| world.send(0), |world| world.send(1)],
+        |world| {
+            if world.hand_out(2) {
+                world.file(3);
+                world.free(2);
+            }
+        },
+        None,
+    );
+}
+
+#[test]
+fn the_owner_looks_into_it_and_puts_it_back() {
+    model(
+        1,
+        vec![|world| world.send(0)],
+        |world| {
+            if world.span.withdraw() {
+                world.write(2);
+            }
+            world.span.set_place(Place::Available);
+        },
+        None,
+    );
+}
+
+#[test]
+fn the_owner_collects_with_the_token() {
+    model(
+        2,
+        vec![|world| world.send(0), |world| world.send(1)],
+        |world| {
+            if world.tokens.load(Relaxed) == 1 {
+                world.tokens.fetch_sub(1, Relaxed);
+                world.collect();
+            }
+        },
+        None,
+    );
+}
