@@ -7,7 +7,8 @@
 //! * While a purge thread runs, memory in use and dirty memory together may stand where memory in use
 //!   stood at its recent peak, and `dirty_percent` above: use that falls and rises again finds its
 //!   memory, and the peak is no higher for it. The thread gives back whatever has been free for
-//!   `purge_delay`, has heaps that waited a quarter of it for a new thread release what they keep, and ends
+//!   `purge_delay`, has heaps that waited a quarter of it for a new thread release what they keep, releases what others
+//!   freed of the spans of threads that did nothing for as long (complete lists: [`crate::remote`]), and ends
 //!   when nothing is dirty. (With `dirty_percent` 0 the peak does not count.)
 //! * It starts in a process that already runs threads, when there is something to do; in a process
 //!   of one thread only where *churn* is proven: 8 MiB that were given back of late were needed again.
@@ -271,9 +272,17 @@ impl<O: Os> Allocator<O> {
                     left |= stores.pages.figures.loose() > 0 || stores.pool.has_unsettled();
                 }
             });
+            // SAFETY: heaps are never unmapped.
+            self.for_each_heap(|heap| left |= unsafe { (*heap).tenure.has_complete() });
             left
         };
         self.settle_parked(now);
+        // SAFETY: as above.
+        self.for_each_heap(|heap| unsafe {
+            if (*heap).tenure.sleeps() {
+                self.retire_complete(heap);
+            }
+        });
         let warm = self.settle_idle_crowd();
         self.for_each_node(|index, _| {
             self.purge(index, now, self.os.thread(), |_| 0);

@@ -11,20 +11,24 @@
 //! The owner never looks at a remote list without having received the token.
 //!
 //! # Retirement
-//! A push that would bring the length to the span's [`Goal`] knows that no other block is in anyone's hands. It puts
-//! `RETIRED` in the word instead of the list, and then the memory (not the descriptor) is its to release: so what a
-//! sleeping owner's blocks occupied goes back without it. Whoever takes the token finds `RETIRED` and forgets the
+//! A push that would bring the length to the span's capacity knows that no other block is in
+//! anyone's hands and none in the owner's lists. It puts `RETIRED` in the word instead of the
+//! list, and then the memory (not the descriptor) is its to release: so what a sleeping owner's
+//! blocks occupied goes back without it. Whoever takes the token finds `RETIRED` and forgets the
 //! span. Both happen in the one exchange: until it succeeds, the pusher's own blocks keep the span
 //! alive; after it, the pusher must not look at the descriptor, unless it holds the token. The node's lock is held from
 //! before the exchange until the directory has forgotten the descriptor: the token's holder gives it up under that lock.
 //!
-//! The goal is the span's capacity: then none is in the owner's lists either. Or, of an *available* span, its blocks in
-//! use: then the others are in its own list, which its owner does not look into as long as the span is available, and
-//! which it counts after it wrote to it. That the owner leaves it at that is not in the word; so the pusher first puts a
-//! *mark* there, by an exchange, and then looks at place and count. Whatever else happens to the word wipes the
+//! # Complete lists
+//! Of an *available* span some blocks are free, in its own list, and the list of the others is *complete* when it is as
+//! long as the owner's count of blocks in use says. Then nobody has a block of it either. An owner that is awake takes such
+//! a list and has the span again, which costs less than to have a new one. For one that sleeps, whoever has the token
+//! retires the list ([`retire`](RemoteList::retire)): the owner does not look into the memory of an available span, and
+//! counts after it wrote there. That the owner leaves it at that is not in the word; so there is put a
+//! *mark* first, by an exchange, and then place and count are looked at. Whatever else happens to the word wipes the
 //! mark away, and so does an owner that wants to use the span, after it has changed the place
-//! ([`unmark`](RemoteList::unmark)): the exchange that is to retire the span finds the mark, or the pusher begins anew. If
-//! the owner's exchange comes first, the pusher's reads from it, and then sees the new place. (A mark whose maker is gone,
+//! ([`unmark`](RemoteList::unmark)): the exchange that is to retire the span finds the mark, or all begins anew. If
+//! the owner's exchange comes first, that of the mark reads from it, and the new place is seen. (A mark whose maker is gone,
 //! in a fork's child, says nothing to others.)
 //!
 //! # Tenure
@@ -44,7 +48,7 @@ const COUNT_SHIFT: u32 = 48;
 const POINTER: usize = (1 << COUNT_SHIFT) - 16;
 /// The whole word of a list that is retired.
 const RETIRED: usize = 1;
-/// The bit of a push that is about to retire the list.
+/// The bit of who is about to retire a complete list.
 const MARK: usize = 2;
 
 /// A span's list of blocks freed by threads that do not own it.
@@ -58,6 +62,8 @@ pub struct RemoteList(AtomicUsize);
 pub enum Pushed {
     /// The blocks are in the list. True: it was empty and the caller now holds the span's token.
     Listed(bool),
+    /// The same, and the list is complete, as far as could be seen.
+    Completed(bool),
     /// The list was complete and is retired: the span's memory is the caller's to release. True:
     /// the caller holds the token too.
     Retired(bool),
@@ -66,7 +72,7 @@ pub enum Pushed {
     WouldRetire,
 }
 
-/// How long a span's list is when no other block of it is in anyone's hands.
+/// How long a span's list is when no block of it is in anyone's hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Goal {
     /// All blocks of the span; `usize::MAX` for one that is never retired.
@@ -112,23 +118,12 @@ impl RemoteList {
         ready: bool,
     ) -> Pushed {
         let mut word = self.0.load(Ordering::Relaxed);
-        // The word has our mark.
-        let mut marked = false;
         loop {
             let total = (word >> COUNT_SHIFT) + count;
             let goal = goal();
-            let retires = goal == Goal::Whole(total) || goal == Goal::Available(total);
+            let retires = goal == Goal::Whole(total);
             if retires && !ready {
                 return Pushed::WouldRetire;
-            }
-            if goal == Goal::Available(total) && !marked {
-                // Acquire pairs with the Release of `unmark`: the goal is looked at again after it. Also where there is a
-                // mark: it may be another's.
-                match self.0.compare_exchange_weak(word, word | MARK, Ordering::AcqRel, Ordering::Relaxed) {
-                    Ok(_) => (word, marked) = (word | MARK, true),
-                    Err(now) => word = now,
-                }
-                continue;
             }
             let new = if retires {
                 RETIRED
@@ -142,8 +137,9 @@ impl RemoteList {
             // pushers did with their blocks.
             match self.0.compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) if retires => return Pushed::Retired(word & !MARK == 0),
+                Ok(_) if goal == Goal::Available(total) => return Pushed::Completed(word & !MARK == 0),
                 Ok(_) => return Pushed::Listed(word & !MARK == 0),
-                Err(now) => (word, marked) = (now, false),
+                Err(now) => word = now,
             }
         }
     }
@@ -156,6 +152,27 @@ impl RemoteList {
             RETIRED => Taken::Retired,
             word => Taken::Chain(ptr(word & POINTER), word >> COUNT_SHIFT),
         }
+    }
+
+    /// Retires a complete list. True: the span's memory is the caller's to release, as after a push.
+    ///
+    /// Only who has the span's token calls this, and keeps it for the owner.
+    #[must_use]
+    pub fn retire(&self, goal: impl Fn() -> Goal) -> bool {
+        let mut word = self.0.load(Ordering::Relaxed);
+        // The word has our mark. One that it had before may be another's.
+        let mut marked = false;
+        while goal() == Goal::Available(word >> COUNT_SHIFT) {
+            let new = if marked { RETIRED } else { word | MARK };
+            // Acquire pairs with the Release of `unmark`: the goal is looked at again after it; and with that of `push`: who
+            // retires sees what all pushers did with their blocks.
+            match self.0.compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if marked => return true,
+                Ok(_) => (word, marked) = (new, true),
+                Err(now) => (word, marked) = (now, false),
+            }
+        }
+        false
     }
 
     /// The span is available no longer, which its owner has written: nobody retires it from here on for being that. False:
@@ -191,6 +208,13 @@ fn between_steps() {
     crate::sync::atomic::fence(Ordering::SeqCst);
 }
 
+/// `Tenure::lists`: no complete list is known of.
+const INCOMPLETE: u32 = 0;
+/// Some list was completed.
+const COMPLETE: u32 = 1;
+/// And `Tenure::sleeps` was asked since.
+const WAITING: u32 = 2;
+
 const OWNED: u32 = 0;
 const PARKED: u32 = 1;
 const BUSY: u32 = 2;
@@ -200,6 +224,12 @@ const DEAD: u32 = 3;
 #[derive(Debug)]
 pub struct Tenure {
     state: AtomicU32,
+    /// Times that the pending tokens were taken, wrapping. Only who has the tenure counts.
+    taken: AtomicU32,
+    /// `taken` when [`sleeps`](Tenure::sleeps) was asked last.
+    seen: AtomicU32,
+    /// What is known of complete lists of its spans: `INCOMPLETE`, `COMPLETE` or `WAITING`.
+    lists: AtomicU32,
     /// Spans whose tokens were delivered here, linked by `Span::pending`.
     pending: AtomicPtr<Span>,
 }
@@ -208,13 +238,25 @@ impl Tenure {
     /// The tenure of a heap that its creator owns. All zero.
     #[cfg(not(loom))]
     pub const fn new() -> Self {
-        Self { state: AtomicU32::new(OWNED), pending: AtomicPtr::new(core::ptr::null_mut()) }
+        Self {
+            state: AtomicU32::new(OWNED),
+            taken: AtomicU32::new(0),
+            seen: AtomicU32::new(0),
+            lists: AtomicU32::new(INCOMPLETE),
+            pending: AtomicPtr::new(core::ptr::null_mut()),
+        }
     }
 
     /// The tenure of a heap that its creator owns.
     #[cfg(loom)]
     pub fn new() -> Self {
-        Self { state: AtomicU32::new(OWNED), pending: AtomicPtr::new(core::ptr::null_mut()) }
+        Self {
+            state: AtomicU32::new(OWNED),
+            taken: AtomicU32::new(0),
+            seen: AtomicU32::new(0),
+            lists: AtomicU32::new(INCOMPLETE),
+            pending: AtomicPtr::new(core::ptr::null_mut()),
+        }
     }
 
     /// Delivers a span's token. True: the heap is parked and nobody looks after it, so the caller
@@ -248,8 +290,51 @@ impl Tenure {
     /// read before the span's list is taken. Only who has the heap's tenure calls this.
     #[must_use]
     pub fn take_pending(&self) -> *mut Span {
+        self.taken.store(self.taken.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.borrow_pending()
+    }
+
+    /// As [`take_pending`](Tenure::take_pending), for who does not have the tenure: the tokens are on their way again, and
+    /// to be delivered anew.
+    #[must_use]
+    pub fn borrow_pending(&self) -> *mut Span {
         // Acquire pairs with the Release in `deliver`.
         self.pending.swap(core::ptr::null_mut(), Ordering::Acquire)
+    }
+
+    /// The list of one of the heap's spans is complete. True: that was not known of any.
+    #[must_use]
+    pub fn note_complete(&self) -> bool {
+        let news = self.lists.load(Ordering::Relaxed) == INCOMPLETE;
+        if news {
+            self.lists.store(COMPLETE, Ordering::Relaxed);
+        }
+        news
+    }
+
+    /// True while complete lists may be waiting for the owner, or for [`sleeps`](Tenure::sleeps).
+    pub fn has_complete(&self) -> bool {
+        self.lists.load(Ordering::Relaxed) != INCOMPLETE
+    }
+
+    /// To be asked by one thread now and then. True when there are complete lists and nobody has taken the tokens since it
+    /// was asked last: then the caller sees to the lists that are complete by now.
+    #[must_use]
+    pub fn sleeps(&self) -> bool {
+        let taken = self.taken.load(Ordering::Relaxed);
+        let same = self.seen.load(Ordering::Relaxed) == taken;
+        match self.lists.load(Ordering::Relaxed) {
+            INCOMPLETE => false,
+            WAITING if same => {
+                self.lists.store(INCOMPLETE, Ordering::Relaxed);
+                true
+            }
+            _ => {
+                self.seen.store(taken, Ordering::Relaxed);
+                self.lists.store(WAITING, Ordering::Relaxed);
+                false
+            }
+        }
     }
 
     /// Makes a parked heap the caller's for a while; false when it is not parked now.

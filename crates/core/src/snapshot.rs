@@ -127,6 +127,7 @@ impl<O: Os> Allocator<O> {
                 Role::Empty | Role::User | Role::Cpu => {}
             }
             self.settle_crowd();
+            self.for_each_heap(|heap| self.retire_complete(heap));
             self.for_each_node(|_, node| {
                 let mut done: *mut Heap = null_mut();
                 loop {

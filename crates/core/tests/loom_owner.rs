@@ -168,7 +168,7 @@ impl World {
                     self.deliver(heap);
                 }
             }
-            Pushed::WouldRetire => unreachable!("ready"),
+            Pushed::Completed(_) | Pushed::WouldRetire => unreachable!("not available, and ready"),
         }
     }
 

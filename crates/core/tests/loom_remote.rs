@@ -110,6 +110,7 @@ impl Span {
             // SAFETY: our blocks, linked.
             match unsafe { self.list.push(head, tail, chain.len(), || Goal::Whole(BLOCKS), ready) } {
                 Pushed::Listed(token) => return token,
+                Pushed::Completed(_) => unreachable!("the span is not available"),
                 Pushed::Retired(token) => {
                     // The memory is ours, and with it every block.
                     (0..BLOCKS).for_each(|index| self.write(index));

@@ -120,6 +120,84 @@ fn a_purge_thread_runs_in_threaded_processes_and_ends_when_nothing_is_dirty() {
     assert_eq!(rig.mock.count(Call::Spawn), 2);
 }
 
+/// Another thread comes, frees the blocks and leaves.
+fn free_elsewhere(rig: &Rig, blocks: Vec<*mut u8>) {
+    Mock::as_thread(32, || {
+        let other = rig.allocator.adopt();
+        // SAFETY: that thread's heap; its blocks.
+        unsafe {
+            blocks.into_iter().for_each(|block| rig.allocator.dealloc(other, block));
+            rig.allocator.park(other);
+        }
+    });
+}
+
+/// A thread freed a part of what it had and does nothing any more; others free the rest. Nothing is dirty that would start
+/// a purge thread, nor is anything once the spans' lists are complete.
+#[test]
+fn what_a_sleeping_thread_left_goes_back_when_others_have_freed_the_rest() {
+    let rig = Rig::new(4096, Options::DEFAULT.with_purge_delay(1000));
+    rig.mock.set_threaded(true);
+    let turn = || Mock::as_thread(4, || rig.mock.run_purger());
+    let before = rig.figures().active;
+    let mut left: Vec<_> = (0..16_000).map(|_| rig.alloc(512)).collect();
+    let mut index = 0;
+    left.retain(|&block| {
+        index += 1;
+        if index % 8 == 0 {
+            rig.free(block);
+        }
+        index % 8 != 0
+    });
+    assert!(!rig.mock.has_purger(), "one block in eight");
+    let last = left.pop().expect("a block");
+    free_elsewhere(&rig, left);
+    let held = rig.figures().active - before;
+    assert!(held >= 7 * MIB, "{held} bytes are free, and the owner's");
+    assert!(rig.mock.has_purger(), "complete lists are a reason");
+    assert_eq!(turn(), Some(250), "the owner may be awake");
+    assert_eq!(rig.figures().active - before, held);
+    rig.mock.advance(250);
+    assert_eq!(turn(), Some(250), "what went back is dirty now");
+    let kept = rig.figures().active - before;
+    assert!(kept <= MIB / 2, "{kept} bytes stay: the current span, and that of the last block");
+    rig.mock.advance(1001);
+    assert_eq!(turn(), Some(0));
+    assert_eq!(rig.dirty(), 0);
+    // The owner wakes up.
+    rig.free(last);
+    let blocks: Vec<_> = (0..16_000).map(|_| rig.alloc(512)).collect();
+    blocks.into_iter().for_each(|block| rig.free(block));
+    assert!(rig.figures().active - before <= MIB / 2);
+}
+
+#[test]
+fn an_owner_that_is_awake_has_its_spans_again() {
+    let rig = Rig::new(4096, Options::DEFAULT.with_purge_delay(1000));
+    rig.mock.set_threaded(true);
+    let turn = || Mock::as_thread(4, || rig.mock.run_purger());
+    let mut blocks: Vec<_> = (0..16_000).map(|_| rig.alloc(512)).collect();
+    blocks.iter().step_by(8).for_each(|&block| rig.free(block));
+    let mut index = 0;
+    blocks.retain(|_| {
+        index += 1;
+        index % 8 != 1
+    });
+    let mut next = || {
+        free_elsewhere(&rig, blocks.drain(..1000).collect());
+    };
+    next();
+    assert_eq!(turn(), Some(250));
+    // It takes a span, and its tokens with it.
+    let large = rig.alloc(32 << 10);
+    next();
+    let held = rig.figures().active;
+    rig.mock.advance(250);
+    assert_eq!(turn(), Some(250));
+    assert_eq!(rig.figures().active, held, "nothing was taken from it");
+    rig.free(large);
+}
+
 #[test]
 fn what_a_heap_keeps_goes_back_when_no_thread_comes_for_it() {
     let rig = Rig::new(4096, Options::DEFAULT.with_purge_delay(1000).with_dirty_min(MIB));

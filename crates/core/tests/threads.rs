@@ -501,7 +501,7 @@ fn memory_that_a_sleeping_owner_freed_a_part_of_comes_back() {
 }
 
 /// Owners use again what is left of their spans, free into them and look for pages to give back, while others free the
-/// last blocks of them.
+/// last blocks of them and give back what is complete.
 #[test]
 fn available_spans_are_retired_or_used() {
     const FREES: u64 = 2;
@@ -544,7 +544,13 @@ fn available_spans_are_retired_or_used() {
         for (index, from) in receivers.into_iter().enumerate() {
             scope.spawn(move || {
                 let mut worker = Worker::new(allocator, seed ^ index as u64);
-                from.iter().flatten().for_each(|block| worker.free(block));
+                for (round, blocks) in from.iter().enumerate() {
+                    blocks.into_iter().for_each(|block| worker.free(block));
+                    if round % 4 == 0 {
+                        // SAFETY: our heap.
+                        unsafe { allocator.trim_all(worker.heap.cast(), 1 << 20) };
+                    }
+                }
             });
         }
     });

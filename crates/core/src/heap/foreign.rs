@@ -10,7 +10,7 @@ use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
 use crate::os::Os;
 use crate::remote::{Goal, Pushed, Taken};
-use crate::span::{Block, Kind, OWNER_ORPHAN, Place, Span};
+use crate::span::{Block, Kind, OWNER_LARGE, OWNER_ORPHAN, Place, Span};
 
 /// How far tokens are followed from one parked heap to the next before they are left to whoever
 /// adopts it.
@@ -48,12 +48,14 @@ impl<O: Os> Allocator<O> {
             }
             let small = (*span).kind == Kind::Small;
             let goal = || if small { (*span).goal() } else { Goal::Whole(usize::MAX) };
+            // Whose heap it was: afterwards the span may be gone.
+            let owner = (*span).owner();
             let mut pushed = (*span).remote.push(head, tail, count as usize, goal, false);
             if pushed == Pushed::WouldRetire {
                 pushed = self.push_last(span, head, tail, count as usize);
             }
             let token = match pushed {
-                Pushed::Listed(token) => {
+                Pushed::Listed(token) | Pushed::Completed(token) => {
                     if token && small {
                         Span::set_remote_tail(span, tail);
                     }
@@ -64,6 +66,9 @@ impl<O: Os> Allocator<O> {
             };
             if token {
                 self.deliver(heap, span, depth);
+            }
+            if let Pushed::Completed(_) = pushed {
+                self.note_complete(owner);
             }
         }
     }
@@ -85,17 +90,64 @@ impl<O: Os> Allocator<O> {
             let stores = self.node(node).lock(&self.os, self.os.thread());
             let stores = stores.and_then(|stores| self.with_descriptors(node, stores));
             let ready = stores.as_ref().is_some_and(|stores| !stores.pages.needs_meta());
-            let goal = || match (*span).goal() {
-                _ if !ready => Goal::Whole(usize::MAX),
-                // A first-class heap looks into its available spans when it is visited.
-                Goal::Available(_) if Heap::is_users(span) => Goal::Whole(usize::MAX),
-                goal => goal,
-            };
+            let goal = || if ready { (*span).goal() } else { Goal::Whole(usize::MAX) };
             let pushed = (*span).remote.push(head, tail, count, goal, true);
             if let (Pushed::Retired(_), Some(stores)) = (pushed, stores) {
                 self.free_range(node, stores, start, slices);
             }
             pushed
+        }
+    }
+
+    /// The list of an available span of `owner`'s is complete: where the owner does not look, the purge thread will.
+    unsafe fn note_complete(&self, owner: usize) {
+        // SAFETY: heaps are never unmapped.
+        let news = owner > OWNER_LARGE && unsafe { (*ptr::<Heap>(owner)).tenure.note_complete() };
+        if news && self.config.purge_thread() && self.os.is_threaded() {
+            self.start_purger();
+        }
+    }
+
+    /// Gives back the memory of the heap's available spans whose lists are complete, for an owner that does not look.
+    ///
+    /// # Safety
+    /// `heap` is a heap of this allocator.
+    #[cold]
+    pub(crate) unsafe fn retire_complete(&self, heap: *mut Heap) {
+        // SAFETY: the tokens are ours until they are delivered again; the pending link is read before.
+        unsafe {
+            let tenure = &(*heap).tenure;
+            // A first-class heap looks into its available spans when it is visited; what a dead one has is lost.
+            if (*heap).front.role == Role::User || tenure.is_dead() || !tenure.has_pending() {
+                return;
+            }
+            let mut span = tenure.borrow_pending();
+            while !span.is_null() {
+                let next = Span::pending(span);
+                if (*span).goal() == Goal::Available((*span).remote.len()) {
+                    self.retire_listed(span);
+                }
+                if tenure.deliver(span) {
+                    self.look_after(heap, FORWARD_DEPTH);
+                }
+                span = next;
+            }
+        }
+    }
+
+    /// Gives back the memory of an available span if its list is complete, under the node's lock for the reason that
+    /// [`push_last`](Self::push_last) gives.
+    unsafe fn retire_listed(&self, span: *mut Span) {
+        // SAFETY: the caller has the span's token, so the descriptor is live.
+        unsafe {
+            let (node, start, slices) = ((*span).node as usize, (*span).start, (*span).slices as usize);
+            let stores = self.node(node).lock(&self.os, self.os.thread());
+            if let Some(stores) = stores.and_then(|stores| self.with_descriptors(node, stores))
+                && !stores.pages.needs_meta()
+                && (*span).remote.retire(|| (*span).goal())
+            {
+                self.free_range(node, stores, start, slices);
+            }
         }
     }
 
