@@ -179,8 +179,8 @@ impl RemoteList {
     /// somebody has.
     #[must_use]
     pub fn unmark(&self) -> bool {
-        // Release: who makes a mark after this sees that the span is not available. Acquire: who was told that it is
-        // retired by now goes on as if it had the token.
+        // Release: who makes a mark after this sees that the span is not available. Acquire: the owner's use of the memory
+        // comes after it.
         self.0.fetch_and(!MARK, Ordering::AcqRel) != RETIRED
     }
 

@@ -1,8 +1,9 @@
 //! Spans and their descriptors.
 //!
 //! A descriptor is two cache lines, out of line. The first is its owner's: only the thread that has
-//! the tenure of the heap named by `owner` touches it (others read `owner`, `place` and `countdown`, which are atomic, what
-//! never changes while the span lives and, racily, figures for statistics). The second is what other threads and the page heap write.
+//! the tenure of the heap named by `owner` touches it (others read `owner`, `place` and `countdown`, which are atomic,
+//! what never changes while the span lives and, racily, figures for statistics). The second is what other threads and
+//! the page heap write.
 //!
 //! Descriptors come from a node's page heap and go back to it; their memory is never unmapped, so a
 //! stale pointer to one reads a descriptor, never a fault.
@@ -19,7 +20,7 @@
 //! | available | the span's own | blocks in use | the span is empty |
 //!
 //! The countdown of an available span is written after everything that the owner does with a block that it counts, so
-//! others may conclude from it that no block is in the program's hands (see [`crate::remote`], "Retirement").
+//! others may conclude from it that no block is in the program's hands (see [`crate::remote`], "Complete lists").
 
 use crate::addr::{addr, ptr};
 use crate::class::{self, CLASSES};
@@ -272,7 +273,7 @@ impl Span {
     /// Counts one free of the owner's. True: the [`countdown`](Span::countdown) has come to its end.
     ///
     /// One instruction that works on memory and a branch on its flags, where the compiler makes four of an atomic load and
-    /// store, which cost a free some 2 % (docs/measurements.md, "Fast paths").
+    /// store, which cost a free some 2 % (docs/measurements.md, "Frees across threads").
     ///
     /// # Safety
     /// The caller has the tenure of the heap that owns the span.
@@ -282,7 +283,7 @@ impl Span {
         // SAFETY: the caller's span; nobody else writes the field. Others read it atomically meanwhile, for which the
         // language asks an atomic store here. What they rely on is that a store of an aligned word is one store, seen
         // after all earlier ones: of x86-64 that is true, and of the compiler as far as this fence goes and as it does not
-        // invent stores, of which it makes no use anywhere. Every other target has the atomic store, and so have Miri, loom
+        // invent stores, which it does nowhere. Every other target has the atomic store, and so have Miri, loom
         // and the sanitizers.
         unsafe {
             core::sync::atomic::compiler_fence(Ordering::Release);
@@ -322,8 +323,8 @@ impl Span {
         }
     }
 
-    /// Takes a span that is available, and in no list any more, away from those who might retire it. False: it is retired;
-    /// its token, which is on its way to the owner, is all that is to be done about it.
+    /// From here on nobody retires the span for being available. False: somebody has, and its owner leaves it to the token,
+    /// which is on its way.
     #[must_use]
     pub fn withdraw(&self) -> bool {
         self.set_place(Place::None);

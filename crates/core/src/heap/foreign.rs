@@ -128,7 +128,7 @@ impl<O: Os> Allocator<O> {
                     self.retire_listed(span);
                 }
                 if tenure.deliver(span) {
-                    self.look_after(heap, FORWARD_DEPTH);
+                    self.look_after(heap, 1);
                 }
                 span = next;
             }
