@@ -36,7 +36,7 @@ echo "== ThreadSanitizer: threads over one allocator"
 RUSTFLAGS="--cfg stratalloc_system -Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
 TSAN_OPTIONS="halt_on_error=1 history_size=4 suppressions=$PWD/scripts/tsan-suppressions.txt" \
 CARGO_TARGET_DIR="$out/tsan" \
-    cargo test --package stratalloc-core --target $target -Zbuild-std --test threads -- --test-threads=1
+    cargo test --package stratalloc-core --target $target -Zbuild-std --test threads --test sleeping -- --test-threads=1
 
 echo "== ThreadSanitizer: threads over one pool"
 RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \

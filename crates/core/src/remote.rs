@@ -72,15 +72,6 @@ pub enum Pushed {
     WouldRetire,
 }
 
-/// How long a span's list is when no block of it is in anyone's hands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Goal {
-    /// All blocks of the span; `usize::MAX` for one that is never retired.
-    Whole(usize),
-    /// The blocks in use of an available span, as long as its owner leaves it so.
-    Available(usize),
-}
-
 /// What [`RemoteList::take`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -104,8 +95,9 @@ impl RemoteList {
         Self(AtomicUsize::new(0))
     }
 
-    /// Pushes the chain `head..=tail` of `count` blocks on the list of a span whose goal is `goal` now. `ready`: the caller
-    /// can release the span's memory.
+    /// Pushes the chain `head..=tail` of `count` blocks on the list of a span of `capacity` blocks
+    /// (`usize::MAX`: one that is never retired), of which `in_use` are in use, if it is available. `ready`: the caller can
+    /// release the span's memory.
     ///
     /// # Safety
     /// The blocks belong to this list's span and to the caller, and are linked from head to tail.
@@ -114,14 +106,14 @@ impl RemoteList {
         head: *mut Block,
         tail: *mut Block,
         count: usize,
-        goal: impl Fn() -> Goal,
+        capacity: usize,
+        in_use: Option<usize>,
         ready: bool,
     ) -> Pushed {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             let total = (word >> COUNT_SHIFT) + count;
-            let goal = goal();
-            let retires = goal == Goal::Whole(total);
+            let retires = total == capacity;
             if retires && !ready {
                 return Pushed::WouldRetire;
             }
@@ -137,7 +129,7 @@ impl RemoteList {
             // pushers did with their blocks.
             match self.0.compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) if retires => return Pushed::Retired(word & !MARK == 0),
-                Ok(_) if goal == Goal::Available(total) => return Pushed::Completed(word & !MARK == 0),
+                Ok(_) if in_use == Some(total) => return Pushed::Completed(word & !MARK == 0),
                 Ok(_) => return Pushed::Listed(word & !MARK == 0),
                 Err(now) => word = now,
             }
@@ -154,17 +146,18 @@ impl RemoteList {
         }
     }
 
-    /// Retires a complete list. True: the span's memory is the caller's to release, as after a push.
+    /// Retires a complete list. True: the span's memory is the caller's to release, as after a push. `in_use`: the span's
+    /// blocks in use, if it is available, each time anew.
     ///
     /// Only who has the span's token calls this, and keeps it for the owner.
     #[must_use]
-    pub fn retire(&self, goal: impl Fn() -> Goal) -> bool {
+    pub fn retire(&self, in_use: impl Fn() -> Option<usize>) -> bool {
         let mut word = self.0.load(Ordering::Relaxed);
         // The word has our mark. One that it had before may be another's.
         let mut marked = false;
-        while goal() == Goal::Available(word >> COUNT_SHIFT) {
+        while in_use() == Some(word >> COUNT_SHIFT) {
             let new = if marked { RETIRED } else { word | MARK };
-            // Acquire pairs with the Release of `unmark`: the goal is looked at again after it; and with that of `push`: who
+            // Acquire pairs with the Release of `unmark`: place and count are looked at again after it; and with that of `push`: who
             // retires sees what all pushers did with their blocks.
             match self.0.compare_exchange_weak(word, new, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) if marked => return true,
@@ -234,29 +227,29 @@ pub struct Tenure {
     pending: AtomicPtr<Span>,
 }
 
-impl Tenure {
-    /// The tenure of a heap that its creator owns. All zero.
-    #[cfg(not(loom))]
-    pub const fn new() -> Self {
-        Self {
+macro_rules! owned {
+    () => {
+        Tenure {
             state: AtomicU32::new(OWNED),
             taken: AtomicU32::new(0),
             seen: AtomicU32::new(0),
             lists: AtomicU32::new(INCOMPLETE),
             pending: AtomicPtr::new(core::ptr::null_mut()),
         }
+    };
+}
+
+impl Tenure {
+    /// The tenure of a heap that its creator owns. All zero.
+    #[cfg(not(loom))]
+    pub const fn new() -> Self {
+        owned!()
     }
 
     /// The tenure of a heap that its creator owns.
     #[cfg(loom)]
     pub fn new() -> Self {
-        Self {
-            state: AtomicU32::new(OWNED),
-            taken: AtomicU32::new(0),
-            seen: AtomicU32::new(0),
-            lists: AtomicU32::new(INCOMPLETE),
-            pending: AtomicPtr::new(core::ptr::null_mut()),
-        }
+        owned!()
     }
 
     /// Delivers a span's token. True: the heap is parked and nobody looks after it, so the caller

@@ -24,7 +24,7 @@
 
 use crate::addr::{addr, ptr};
 use crate::class::{self, CLASSES};
-use crate::remote::{Goal, RemoteList};
+use crate::remote::RemoteList;
 use crate::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use core::ptr::null_mut;
 
@@ -266,7 +266,7 @@ impl Span {
     /// Sets [`countdown`](Span::countdown). Only who owns the span does.
     #[inline(always)]
     pub fn set_countdown(&self, frees: u32) {
-        // Release pairs with the Acquire in `goal`: what the owner did with blocks that it counts as free is done.
+        // Release pairs with the Acquire in `in_use`: what the owner did with blocks that it counts as free is done.
         self.countdown.store(frees, Ordering::Release);
     }
 
@@ -279,12 +279,12 @@ impl Span {
     /// The caller has the tenure of the heap that owns the span.
     #[inline(always)]
     pub unsafe fn count_down(span: *mut Span) -> bool {
+        // Others read the field atomically meanwhile, for which the language asks an atomic store here. What they rely on is
+        // that a store of an aligned word is one store, seen after all earlier ones: of x86-64 that is true, and of the
+        // compiler as far as the fence goes and as it does not invent stores, which it does nowhere. Every other target
+        // has the atomic store, and so have Miri, loom and the sanitizers.
         #[cfg(all(target_arch = "x86_64", not(any(miri, loom, stratalloc_system, feature = "count-shared"))))]
-        // SAFETY: the caller's span; nobody else writes the field. Others read it atomically meanwhile, for which the
-        // language asks an atomic store here. What they rely on is that a store of an aligned word is one store, seen
-        // after all earlier ones: of x86-64 that is true, and of the compiler as far as this fence goes and as it does not
-        // invent stores, which it does nowhere. Every other target has the atomic store, and so have Miri, loom
-        // and the sanitizers.
+        // SAFETY: the caller's span; nobody else writes the field.
         unsafe {
             core::sync::atomic::compiler_fence(Ordering::Release);
             let countdown = (*span).countdown.as_ptr();
@@ -309,18 +309,16 @@ impl Span {
     /// Sets [`place`](Span::place). Only who owns the span does.
     #[inline(always)]
     pub fn set_place(&self, place: Place) {
-        // Release pairs with the Acquire in `goal`: the countdown of an available span is set before.
+        // Release pairs with the Acquire in `in_use`: the countdown of an available span is set before.
         self.place.store(place as u8, Ordering::Release);
     }
 
-    /// How many blocks in the remote list of a small span mean that no block is in anybody's hands.
-    pub fn goal(&self) -> Goal {
+    /// Blocks in use of an available span, in whoever's hands or in the remote list; none of another. For others than the
+    /// owner.
+    pub fn in_use(&self) -> Option<usize> {
         // For the pairs see the setters.
-        if self.place.load(Ordering::Acquire) == Place::Available as u8 {
-            Goal::Available(self.countdown.load(Ordering::Acquire) as usize)
-        } else {
-            Goal::Whole(self.capacity as usize)
-        }
+        (self.place.load(Ordering::Acquire) == Place::Available as u8)
+            .then(|| self.countdown.load(Ordering::Acquire) as usize)
     }
 
     /// From here on nobody retires the span for being available. False: somebody has, and its owner leaves it to the token,

@@ -227,6 +227,41 @@ fn stores_that_a_fork_caught_in_the_middle_begin_anew() {
     assert_eq!(rig.mock.take_err(), "");
 }
 
+/// The purge thread had the tokens of a heap in hand: they are gone, and what is in those lists with them. Nothing else.
+#[test]
+fn tokens_that_were_on_their_way_leave_no_more_than_what_they_were_for() {
+    for owner in [0, 1] {
+        let rig = Rig::new(1);
+        let blocks: Vec<_> = (0..4000).map(|_| rig.alloc(owner, 512)).collect();
+        // Of each span some are free with the owner, and in its list.
+        for (index, &block) in blocks.iter().enumerate().filter(|(index, _)| index % 4 < 2) {
+            rig.free(if index % 4 == 0 { owner } else { 2 }, block);
+        }
+        // SAFETY: those threads' heaps.
+        as_thread(2, || unsafe { rig.allocator.flush_batches(rig.heaps[2]) });
+        // SAFETY: as above; the purge thread's tokens are not seen again.
+        assert!(!unsafe { &*rig.heaps[owner] }.tenure.borrow_pending().is_null());
+        rig.fork();
+        // The rest comes home; of spans whose lists grow no token is made.
+        let rest = || blocks.iter().enumerate().filter(|(index, _)| index % 4 >= 2);
+        rest().for_each(|(_, &block)| rig.free(0, block));
+        as_thread(0, || {
+            // SAFETY: the forking thread's heap.
+            unsafe {
+                rig.allocator.flush_batches(rig.heaps[0]);
+                rig.allocator.trim_all(rig.heaps[0].cast(), 0);
+            }
+        });
+        // Its spans serve on, where it is a thread's still.
+        let more: Vec<_> = (0..4000).map(|_| rig.alloc(0, 512)).collect();
+        let mut all: Vec<_> = more.iter().map(|block| block.addr()).collect();
+        all.sort_unstable();
+        assert!(all.windows(2).all(|pair| pair[0] + 512 <= pair[1]), "a block was given out twice");
+        more.into_iter().for_each(|block| rig.free(0, block));
+        assert_eq!(rig.mock.take_err(), "");
+    }
+}
+
 /// A heap that the fork caught in the middle of a slow path is never used again; its blocks are.
 #[test]
 fn a_heap_caught_in_the_middle_is_buried() {

@@ -6,16 +6,17 @@
 //! checks for races. Asserted: the span is retired at most once, and then no block of it is in anybody's hands; a block that
 //! the owner hands out is not in memory that was given away; one token is left for it.
 //!
-//! Seen to fail with: a list that is retired without a mark, or whose goal is looked at before the mark only; `Relaxed` or
+//! Seen to fail with: a list that is retired without a mark, or whose length is compared before the mark only; `Relaxed` or
 //! `Release` for the exchanges of `retire`; `withdraw` without `unmark`, or in the other order; a `Relaxed` one there;
-//! `Relaxed` in `set_countdown`, `set_place` or either load of `goal`; a span that is filed with its place before its countdown.
+//! `Relaxed` in `set_countdown`, `set_place` or either load of `in_use`; a span that is filed with its place before its countdown.
 #![cfg(loom)]
 
+mod models;
+
 use loom::cell::UnsafeCell;
-use loom::model::Builder;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use loom::thread;
+use models::side_by_side;
 use stratalloc_core::remote::{Pushed, Taken};
 use stratalloc_core::span::{Block, Place, Span};
 
@@ -79,7 +80,7 @@ impl World {
         self.in_use.fetch_sub(1, Relaxed);
         let memory = self.memory[index].0.get();
         // SAFETY: our block.
-        match unsafe { self.span.remote.push(memory, memory, 1, || self.span.goal(), false) } {
+        match unsafe { self.span.remote.push(memory, memory, 1, BLOCKS, self.span.in_use(), false) } {
             Pushed::Listed(token) | Pushed::Completed(token) => token,
             pushed => unreachable!("{pushed:?}"),
         }
@@ -95,7 +96,7 @@ impl World {
 
     /// `Allocator::retire_complete`, by the token's holder.
     fn retire_complete(&self) {
-        if self.span.remote.retire(|| self.span.goal()) {
+        if self.span.remote.retire(|| self.span.in_use()) {
             assert_eq!(self.in_use.load(Relaxed), 0, "a block in use was given away");
             assert_eq!(self.retired.fetch_add(1, Relaxed), 0, "retired twice");
             (0..BLOCKS).for_each(|index| self.write(index));
@@ -153,24 +154,17 @@ impl World {
 
 /// `threads` and `own` run side by side, `last` when they have ended.
 fn model(used: usize, threads: Vec<fn(&World)>, own: fn(&World), last: fn(&World)) {
-    let mut builder = Builder::new();
-    // One more takes the longest of these models half a minute.
-    builder.preemption_bound = Some(2);
-    builder.max_branches = 10_000;
-    builder.check(move || {
-        let world = World::new(used);
-        let others: Vec<_> = threads
-            .iter()
-            .map(|&body| {
-                let world = world.clone();
-                thread::spawn(move || body(&world))
-            })
-            .collect();
-        own(&world);
-        others.into_iter().for_each(|thread| thread.join().unwrap());
-        last(&world);
-        world.finish();
-    });
+    // One more preemption takes the longest of these models half a minute.
+    side_by_side(
+        2,
+        move || World::new(used),
+        threads,
+        own,
+        move |world| {
+            last(world);
+            world.finish();
+        },
+    );
 }
 
 #[test]

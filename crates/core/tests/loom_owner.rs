@@ -16,12 +16,13 @@
 //! that was given up).
 #![cfg(loom)]
 
+mod models;
+
 use loom::cell::UnsafeCell;
-use loom::model::Builder;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex};
-use loom::thread;
-use stratalloc_core::remote::{Goal, Pushed, Taken, Tenure};
+use models::side_by_side;
+use stratalloc_core::remote::{Pushed, Taken, Tenure};
 use stratalloc_core::span::{Block, OWNER_ORPHAN, Span};
 
 const BLOCKS: usize = 2;
@@ -155,7 +156,7 @@ impl World {
         }
         let memory = self.memory[block].0.get();
         // SAFETY: our block.
-        let pushed = match unsafe { self.span().remote.push(memory, memory, 1, || Goal::Whole(BLOCKS), false) } {
+        let pushed = match unsafe { self.span().remote.push(memory, memory, 1, BLOCKS, None, false) } {
             Pushed::WouldRetire => self.push_last(memory),
             pushed => pushed,
         };
@@ -176,7 +177,7 @@ impl World {
     fn push_last(&self, memory: *mut Block) -> Pushed {
         let mut node = self.node.lock().unwrap();
         // SAFETY: the caller's block.
-        let pushed = unsafe { self.span().remote.push(memory, memory, 1, || Goal::Whole(BLOCKS), true) };
+        let pushed = unsafe { self.span().remote.push(memory, memory, 1, BLOCKS, None, true) };
         if let Pushed::Retired(_) = pushed {
             node.named = false;
         }
@@ -281,22 +282,7 @@ impl World {
 }
 
 fn run(threads: Vec<fn(&World)>, own: fn(&World), bound: usize) {
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(bound);
-    builder.max_branches = 10_000;
-    builder.check(move || {
-        let world = World::new();
-        let others: Vec<_> = threads
-            .iter()
-            .map(|&body| {
-                let world = world.clone();
-                thread::spawn(move || body(&world))
-            })
-            .collect();
-        own(&world);
-        others.into_iter().for_each(|thread| thread.join().unwrap());
-        world.finish();
-    });
+    side_by_side(bound, World::new, threads, own, World::finish);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use loom::model::Builder;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use loom::thread;
-use stratalloc_core::remote::{Goal, Pushed, RemoteList, Taken};
+use stratalloc_core::remote::{Pushed, RemoteList, Taken};
 use stratalloc_core::span::Block;
 
 const BLOCKS: usize = 3;
@@ -108,7 +108,7 @@ impl Span {
         let mut ready = false;
         loop {
             // SAFETY: our blocks, linked.
-            match unsafe { self.list.push(head, tail, chain.len(), || Goal::Whole(BLOCKS), ready) } {
+            match unsafe { self.list.push(head, tail, chain.len(), BLOCKS, None, ready) } {
                 Pushed::Listed(token) => return token,
                 Pushed::Completed(_) => unreachable!("the span is not available"),
                 Pushed::Retired(token) => {

@@ -9,7 +9,7 @@ use super::{Heap, Role, Unsettled};
 use crate::addr::{addr, ptr};
 use crate::allocator::Allocator;
 use crate::os::Os;
-use crate::remote::{Goal, Pushed, Taken};
+use crate::remote::{Pushed, Taken};
 use crate::span::{Block, Kind, OWNER_LARGE, OWNER_ORPHAN, Place, Span};
 
 /// How far tokens are followed from one parked heap to the next before they are left to whoever
@@ -47,10 +47,10 @@ impl<O: Os> Allocator<O> {
                 return self.free_chain(heap, span, head, tail, count);
             }
             let small = (*span).kind == Kind::Small;
-            let goal = || if small { (*span).goal() } else { Goal::Whole(usize::MAX) };
-            // Whose heap it was: afterwards the span may be gone.
-            let owner = (*span).owner();
-            let mut pushed = (*span).remote.push(head, tail, count as usize, goal, false);
+            // Read before the push: after it the span may be gone.
+            let (owner, in_use) = ((*span).owner(), if small { (*span).in_use() } else { None });
+            let capacity = if small { (*span).capacity as usize } else { usize::MAX };
+            let mut pushed = (*span).remote.push(head, tail, count as usize, capacity, in_use, false);
             if pushed == Pushed::WouldRetire {
                 pushed = self.push_last(span, head, tail, count as usize);
             }
@@ -90,8 +90,8 @@ impl<O: Os> Allocator<O> {
             let stores = self.node(node).lock(&self.os, self.os.thread());
             let stores = stores.and_then(|stores| self.with_descriptors(node, stores));
             let ready = stores.as_ref().is_some_and(|stores| !stores.pages.needs_meta());
-            let goal = || if ready { (*span).goal() } else { Goal::Whole(usize::MAX) };
-            let pushed = (*span).remote.push(head, tail, count, goal, true);
+            let capacity = if ready { (*span).capacity as usize } else { usize::MAX };
+            let pushed = (*span).remote.push(head, tail, count, capacity, None, true);
             if let (Pushed::Retired(_), Some(stores)) = (pushed, stores) {
                 self.free_range(node, stores, start, slices);
             }
@@ -124,7 +124,8 @@ impl<O: Os> Allocator<O> {
             let mut span = tenure.borrow_pending();
             while !span.is_null() {
                 let next = Span::pending(span);
-                if (*span).goal() == Goal::Available((*span).remote.len()) {
+                // Not for sure, and without the lock.
+                if (*span).in_use() == Some((*span).remote.len()) {
                     self.retire_listed(span);
                 }
                 if tenure.deliver(span) {
@@ -144,7 +145,7 @@ impl<O: Os> Allocator<O> {
             let stores = self.node(node).lock(&self.os, self.os.thread());
             if let Some(stores) = stores.and_then(|stores| self.with_descriptors(node, stores))
                 && !stores.pages.needs_meta()
-                && (*span).remote.retire(|| (*span).goal())
+                && (*span).remote.retire(|| (*span).in_use())
             {
                 self.free_range(node, stores, start, slices);
             }

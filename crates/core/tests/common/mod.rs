@@ -12,6 +12,7 @@ pub mod oracle;
 pub mod pattern;
 pub mod random;
 pub mod rig;
+pub mod worker;
 
 pub use checked::{Checked, Owned};
 pub use rig::Rig;
