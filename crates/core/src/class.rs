@@ -1,9 +1,13 @@
 //! Size classes: one shared function `class(size, align)`, computed tables, const proofs.
 //!
-//! Blocks up to [`SMALL_MAX`] come in [`CLASSES`] sizes: steps of 16 B up to 128 B, then eight steps
-//! a doubling, so a block wastes at most 1/9 of its size above 128 B. Every block is aligned to 16
-//! B (glibc's and the System V ABI's promise for any block of 16 B or more; asked of all blocks by
-//! tests in the field). An alignment above 16 B takes the first class whose size is a multiple of
+//! Blocks up to [`SMALL_MAX`] come in [`CLASSES`] sizes: steps of 16 B up to 128 B, eight steps a doubling up to
+//! [`FINE`], five above. A block is less than an eighth larger than what was asked for from 128 B on, less than a
+//! fifth from [`FINE`] on. Programs hold few blocks of more than [`FINE`], of many sizes: fewer classes are fewer spans
+//! of which a few blocks are in use. Of the steps above it the first is as short as below, since a power of two and a
+//! header is what many programs ask for (docs/measurements.md, "How far apart are the classes?").
+//!
+//! Every block is aligned to 16 B (glibc's and the System V ABI's promise for any block of 16 B or more; asked of all
+//! blocks by tests in the field). An alignment above 16 B takes the first class whose size is a multiple of
 //! it: spans start at slice boundaries, so block `i` at `i * size` is then aligned.
 //!
 //! Allocation and free share this one function, which makes sized frees sound as long as `realloc`
@@ -15,8 +19,16 @@ pub const MIN_BLOCK: usize = 16;
 pub const SMALL_MAX: usize = 32 * 1024;
 /// Largest alignment of a size class, bytes: no more than where spans begin. A block at more is large.
 const ALIGN_MAX: usize = if SLICE < SMALL_MAX { SLICE } else { SMALL_MAX };
+/// Bytes up to which classes are [`FINE_STEPS`], above which they are [`COARSE_STEPS`].
+pub const FINE: usize = 1024;
+/// Where the classes of a doubling lie between one power of two and the next, in eighths.
+const FINE_STEPS: [usize; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
+const COARSE_STEPS: [usize; 5] = [1, 2, 4, 6, 8];
+/// Classes to 128 bytes, and to [`FINE`].
+const TINY_CLASSES: usize = 128 / MIN_BLOCK;
+const FINE_CLASSES: usize = TINY_CLASSES + FINE_STEPS.len() * (FINE / 128).ilog2() as usize;
 /// Number of size classes.
-pub const CLASSES: usize = 8 + 8 * 8;
+pub const CLASSES: usize = FINE_CLASSES + COARSE_STEPS.len() * (SMALL_MAX / FINE).ilog2() as usize;
 /// Bytes of a slice, the unit of the page heap; spans start at multiples of it. A slice is no shorter than a
 /// page of the system may be: 64 KiB where kernels are built with pages of that size.
 pub const SLICE: usize = if cfg!(any(target_arch = "x86_64", target_arch = "x86", target_vendor = "apple")) {
@@ -34,6 +46,8 @@ pub const TABLE_LEN: usize = SMALL_MAX / MIN_BLOCK + 1;
 pub static TABLE: [u8; TABLE_LEN] = table();
 static SIZES: [u16; CLASSES] = sizes();
 static SLICES: [u8; CLASSES] = slices();
+/// Of each class the first one at or above it whose size is a power of two.
+static POWERS: [u8; CLASSES] = powers();
 /// Of each size the inverse modulo 2^64 of its odd factor, and the exponent of the other, a power of two. The inverse
 /// times a multiple of the size, rotated by the exponent, is the quotient; of any other number the same is above all
 /// quotients (Warren, "Hacker's Delight", exact division).
@@ -47,10 +61,8 @@ const GROWN: usize = 64 * 1024;
 const STEP: usize = 2;
 /// Spans of a class, 7 MiB, with which a heap has much of it; twice as many are very much. Their spans are two and four
 /// times as long: what a free reads besides its block, an entry of the directory and a descriptor, is in fewer cache
-/// lines.
+/// lines. Not of blocks above [`FINE`], whose spans become empty now and then; longer ones would not.
 const MUCH: usize = 112;
-/// Largest block of such spans, bytes: those of larger ones become empty now and then, longer ones would not.
-const FINE: usize = 1024;
 
 /// Index into [`TABLE`] of a request of at most [`SMALL_MAX`] bytes.
 #[inline(always)]
@@ -122,8 +134,7 @@ fn quotient(class: usize, offset: usize) -> u64 {
 pub fn coarse_class(class: usize) -> usize {
     match class {
         0..2 => 1,
-        2..4 => 3,
-        _ => class | 7,
+        _ => POWERS[class] as usize,
     }
 }
 
@@ -147,13 +158,19 @@ pub fn has_many(spans: usize) -> bool {
 }
 
 pub(crate) const fn size_const(class: usize) -> usize {
-    if class < 8 {
-        (class + 1) * 16
+    if class < TINY_CLASSES {
+        (class + 1) * MIN_BLOCK
+    } else if class < FINE_CLASSES {
+        size_between(128, &FINE_STEPS, class - TINY_CLASSES)
     } else {
-        let doubling = (class - 8) / 8;
-        let step = (class - 8) % 8 + 1;
-        (128 << doubling) + step * (16 << doubling)
+        size_between(FINE, &COARSE_STEPS, class - FINE_CLASSES)
     }
+}
+
+/// The size of the `index`-th class above `base`, with the same `steps` in each doubling.
+const fn size_between(base: usize, steps: &[usize], index: usize) -> usize {
+    let base = base << (index / steps.len());
+    base + base / 8 * steps[index % steps.len()]
 }
 
 const fn sizes() -> [u16; CLASSES] {
@@ -191,6 +208,20 @@ const fn slices() -> [u8; CLASSES] {
         }
         table[class] = slices as u8;
         class += 1;
+    }
+    table
+}
+
+const fn powers() -> [u8; CLASSES] {
+    let mut table = [0; CLASSES];
+    let mut class = CLASSES;
+    let mut power = CLASSES - 1;
+    while class > 0 {
+        class -= 1;
+        if size_const(class).is_power_of_two() {
+            power = class;
+        }
+        table[class] = power as u8;
     }
     table
 }
@@ -239,7 +270,8 @@ const _: () = {
             let below = size_const(class - 1);
             assert!(below < size);
             // Internal waste: a request one byte above the class below.
-            assert!(size <= 128 || (size - (below + 1)) * 8 <= size);
+            let (part, least) = if size <= FINE { (8, 128) } else { (5, 0) };
+            assert!(size <= least || (size - (below + 1)) * part <= below);
         }
         assert!(slices[class] >= 1 && slices[class] <= 16);
         assert!(slices[class] as usize * SLICE / size < 1 << 15);
@@ -248,12 +280,9 @@ const _: () = {
         assert!(longest / size < 1 << 15);
         class += 1;
     }
-    assert!(size_const(1) == 32 && size_const(3) == 64);
-    let mut class = 7;
-    while class < CLASSES {
-        assert!(size_const(class).is_power_of_two());
-        class += 8;
-    }
+    assert!(size_const(1) == 32 && size_const(FINE_CLASSES - 1) == FINE && FINE.is_power_of_two());
+    // What `class_aligned` and `coarse_class` count on: above every class there is one that is a power of two.
+    assert!(SMALL_MAX.is_power_of_two());
     // The table gives the smallest class that fits; class sizes are multiples of its step, so the
     // entries stand for every request.
     let mut i = 0;
