@@ -19,7 +19,7 @@ pub const MIN_BLOCK: usize = 16;
 pub const SMALL_MAX: usize = 32 * 1024;
 /// Largest alignment of a size class, bytes: no more than where spans begin. A block at more is large.
 const ALIGN_MAX: usize = if SLICE < SMALL_MAX { SLICE } else { SMALL_MAX };
-/// Bytes up to which classes are [`FINE_STEPS`], above which they are [`COARSE_STEPS`].
+/// Bytes up to which a doubling has eight classes; above, it has five.
 pub const FINE: usize = 1024;
 /// Where the classes of a doubling lie between one power of two and the next, in eighths.
 const FINE_STEPS: [usize; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
