@@ -34,7 +34,8 @@ for program in qemu-system-x86_64 busybox cpio cc; do
 done
 
 kernel=${KERNEL:-}
-newest() { find "$@" -name 'vmlinuz-*' -readable 2>/dev/null | sort -V | tail -n 1; }
+# Nothing where there is none: a folder that is not there is no error.
+newest() { { find "$@" -name 'vmlinuz-*' -readable 2>/dev/null || true; } | sort -V | tail -n 1; }
 [ -n "$kernel" ] || kernel=$(newest /boot "$work/kernel")
 if [ -z "$kernel" ] && [ "$install" = --install ]; then
     package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-.*\)$/\1/p' | head -n 1)
