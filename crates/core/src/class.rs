@@ -1,7 +1,7 @@
 //! Size classes: one shared function `class(size, align)`, computed tables, const proofs.
 //!
-//! Blocks up to [`SMALL_MAX`] come in [`CLASSES`] sizes: steps of 16 B up to 128 B, eight steps a doubling up to
-//! [`FINE`], five above. A block is less than an eighth larger than what was asked for from 128 B on, less than a
+//! Blocks up to [`SMALL_MAX`] come in [`CLASSES`] sizes: steps of 16 B up to [`TINY`], eight steps a doubling up to
+//! [`FINE`], five above. A block is less than an eighth larger than what was asked for from [`TINY`] on, less than a
 //! fifth from [`FINE`] on. Programs hold few blocks of more than [`FINE`], of many sizes: fewer classes are fewer spans
 //! of which a few blocks are in use. Of the steps above it the first is as short as below, since a power of two and a
 //! header is what many programs ask for (docs/measurements.md, "How far apart are the classes?").
@@ -19,14 +19,17 @@ pub const MIN_BLOCK: usize = 16;
 pub const SMALL_MAX: usize = 32 * 1024;
 /// Largest alignment of a size class, bytes: no more than where spans begin. A block at more is large.
 const ALIGN_MAX: usize = if SLICE < SMALL_MAX { SLICE } else { SMALL_MAX };
+/// Bytes up to which classes lie [`MIN_BLOCK`] apart.
+pub const TINY: usize = 8 * MIN_BLOCK;
 /// Bytes up to which a doubling has eight classes; above, it has five.
 pub const FINE: usize = 1024;
 /// Where the classes of a doubling lie between one power of two and the next, in eighths.
 const FINE_STEPS: [usize; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
 const COARSE_STEPS: [usize; 5] = [1, 2, 4, 6, 8];
-/// Classes to 128 bytes, and to [`FINE`].
-const TINY_CLASSES: usize = 128 / MIN_BLOCK;
-const FINE_CLASSES: usize = TINY_CLASSES + FINE_STEPS.len() * (FINE / 128).ilog2() as usize;
+/// Classes of blocks to [`TINY`].
+const TINY_CLASSES: usize = TINY / MIN_BLOCK;
+/// Classes of blocks to [`FINE`].
+pub const FINE_CLASSES: usize = TINY_CLASSES + FINE_STEPS.len() * (FINE / TINY).ilog2() as usize;
 /// Number of size classes.
 pub const CLASSES: usize = FINE_CLASSES + COARSE_STEPS.len() * (SMALL_MAX / FINE).ilog2() as usize;
 /// Bytes of a slice, the unit of the page heap; spans start at multiples of it. A slice is no shorter than a
@@ -57,8 +60,13 @@ static EXPONENTS: [u8; CLASSES] = exponents();
 const NO_INDEX: u64 = 1 << 32;
 /// Longest span of a heap that has some of a class, bytes.
 const GROWN: usize = 64 * 1024;
-/// Spans of one class and length that a heap takes before they are twice as long.
-const STEP: usize = 2;
+/// Spans of one class and length that a heap takes before they are twice as long, of blocks to [`FINE`] and above. A heap
+/// has few blocks of most of the larger classes: longer spans of theirs would be used in part (docs/measurements.md,
+/// "How soon do spans grow?").
+const FINE_STEP: usize = 3;
+const COARSE_STEP: usize = 6;
+/// Spans of a class of which a heap has so many that it will use the next to its end.
+const MANY: usize = 4;
 /// Spans of a class, 7 MiB, with which a heap has much of it; twice as many are very much. Their spans are two and four
 /// times as long: what a free reads besides its block, an entry of the directory and a descriptor, is in fewer cache
 /// lines. Not of blocks above [`FINE`], whose spans become empty now and then; longer ones would not.
@@ -143,25 +151,26 @@ pub fn coarse_class(class: usize) -> usize {
 #[inline]
 pub fn slices_of_class(class: usize, spans: usize) -> usize {
     let first = SLICES[class] as usize;
-    let doublings = (spans / STEP).min(2);
+    let fine = size_of_class(class) <= FINE;
+    let doublings = (spans / if fine { FINE_STEP } else { COARSE_STEP }).min(2);
     let mut slices = first << doublings;
     while slices > first && slices * SLICE > GROWN {
         slices /= 2;
     }
-    if size_of_class(class) <= FINE { slices << (spans / MUCH).min(2) } else { slices }
+    if fine { slices << (spans / MUCH).min(2) } else { slices }
 }
 
 /// True for a heap that has so many spans of a class that the next will be used to its end.
 #[inline]
 pub fn has_many(spans: usize) -> bool {
-    spans >= 2 * STEP
+    spans >= MANY
 }
 
 pub(crate) const fn size_const(class: usize) -> usize {
     if class < TINY_CLASSES {
         (class + 1) * MIN_BLOCK
     } else if class < FINE_CLASSES {
-        size_between(128, &FINE_STEPS, class - TINY_CLASSES)
+        size_between(TINY, &FINE_STEPS, class - TINY_CLASSES)
     } else {
         size_between(FINE, &COARSE_STEPS, class - FINE_CLASSES)
     }
@@ -196,14 +205,14 @@ const fn table() -> [u8; TABLE_LEN] {
     table
 }
 
-/// The fewest slices that hold at least four blocks and waste at most 1/16 at the end.
+/// The fewest slices that hold at least two blocks and waste at most 1/16 at the end.
 const fn slices() -> [u8; CLASSES] {
     let mut table = [0; CLASSES];
     let mut class = 0;
     while class < CLASSES {
         let size = size_const(class);
         let mut slices = 1;
-        while slices * SLICE / size < 4 || (slices * SLICE % size) * 16 > slices * SLICE {
+        while slices * SLICE / size < 2 || (slices * SLICE % size) * 16 > slices * SLICE {
             slices += 1;
         }
         table[class] = slices as u8;
@@ -270,7 +279,7 @@ const _: () = {
             let below = size_const(class - 1);
             assert!(below < size);
             // Internal waste: a request one byte above the class below.
-            let (part, least) = if size <= FINE { (8, 128) } else { (5, 0) };
+            let (part, least) = if size <= FINE { (8, TINY) } else { (5, 0) };
             assert!(size <= least || (size - (below + 1)) * part <= below);
         }
         assert!(slices[class] >= 1 && slices[class] <= 16);

@@ -21,7 +21,7 @@
 
 use crate::addr::addr;
 use crate::allocator::Allocator;
-use crate::class::{CLASSES, size_const, size_of_class};
+use crate::class::{FINE_CLASSES, size_of_class};
 use crate::heap::{Front, Heap, Role, alloc_class_or, pop};
 use crate::os::Os;
 use crate::span::{Block, Kind};
@@ -41,10 +41,8 @@ const ROUNDS: usize = 8;
 /// After the first few it lets others run, then it sleeps for some milliseconds: of a thousand threads that can run,
 /// the one that is inside has its turn behind all those that look for a heap.
 const AWAKE: usize = 2;
-/// Bytes of the largest block that a pocket takes.
-const LARGEST: usize = 1024;
-/// Classes of such blocks.
-const SMALL_CLASSES: usize = 32;
+/// Classes of blocks that a pocket takes: up to 1 KiB.
+const POCKET_CLASSES: usize = FINE_CLASSES;
 /// Bytes of blocks that an allocation takes along.
 const FILL: usize = 512;
 /// Blocks that it takes along at most.
@@ -63,8 +61,6 @@ const LONG: u32 = 8;
 const SLOW: u32 = 4;
 /// [`Heap::warmth`] of a CPU heap that was just entered: how often the purge thread looks at it before it is settled.
 const WARM: u8 = 2;
-
-const _: () = assert!(size_const(SMALL_CLASSES - 1) == LARGEST && SMALL_CLASSES <= u32::BITS as usize);
 
 /// What a thread has that has no heap; see the module. One thread's at a time.
 #[derive(Debug)]
@@ -346,7 +342,7 @@ impl<O: Os> Allocator<O> {
     /// # Safety
     /// The pocket is the calling thread's; `class` is below `CLASSES`.
     pub unsafe fn fill_pocket(&self, pocket: *mut Pocket, class: usize) -> *mut u8 {
-        if class >= SMALL_CLASSES {
+        if class >= POCKET_CLASSES {
             return null_mut();
         }
         let heap = self.enter_cpu_heap();
@@ -387,7 +383,7 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let span = self.directory.lookup(addr(block));
             let class = (*span).class as usize;
-            if (*span).kind != Kind::Small || class >= SMALL_CLASSES || !(*span).is_small_block(addr(block)) {
+            if (*span).kind != Kind::Small || class >= POCKET_CLASSES || !(*span).is_small_block(addr(block)) {
                 return false;
             }
             if Heap::is_users(span) {
@@ -491,4 +487,4 @@ unsafe fn holds(mut list: *mut Block, block: *mut Block) -> bool {
     !list.is_null()
 }
 
-const _: () = assert!(SMALL_CLASSES <= CLASSES && size_of::<Pocket>() <= 640);
+const _: () = assert!(POCKET_CLASSES <= u32::BITS as usize && size_of::<Pocket>() <= 640);

@@ -67,7 +67,8 @@ fn pages_between_survivors_go_back_and_their_blocks_are_handed_out_once_again() 
             let least = count.div_ceil(step) * (size + 2 * page) + (256 << 10);
             let resident = after.touched;
             assert!(resident <= least && resident < before.touched, "{size}: {resident} of {}", before.touched);
-            assert!(page > PAGE || least < before.touched / 2, "{size}: {least} of {}", before.touched);
+            // Much less than there was, though the shortest spans had gone as a whole.
+            assert!(page > PAGE || 3 * least < 2 * before.touched, "{size}: {least} of {}", before.touched);
             // The survivors are as they were, and in no page that went back.
             let purged = rig.mock.take_purged();
             for (id, &block) in blocks.iter().enumerate().step_by(step) {
@@ -171,7 +172,8 @@ fn a_span_with_holes_becomes_an_orphan_and_is_claimed() {
         unsafe {
             let blocks: Vec<_> = (0..1000).map(|_| allocator.alloc(heap, 1000, 16)).collect();
             for (id, &block) in blocks.iter().enumerate() {
-                if id % 40 == 0 {
+                // One at least in the shortest spans too, which have 16.
+                if id % 12 == 0 {
                     starts.insert(block.addr());
                 } else {
                     allocator.dealloc(heap, block);
@@ -186,8 +188,8 @@ fn a_span_with_holes_becomes_an_orphan_and_is_claimed() {
     as_thread(1, || {
         let heap = allocator.adopt();
         // SAFETY: that thread's heap.
-        let more = (0..975).map(|_| unsafe { allocator.alloc(heap, 1000, 16) }.addr());
-        starts.extend(more);
+        let more = (starts.len()..1000).map(|_| unsafe { allocator.alloc(heap, 1000, 16) }.addr());
+        starts.extend(more.collect::<Vec<_>>());
     });
     assert_eq!(starts.len(), 1000);
     let now = allocator.figures(nobody());

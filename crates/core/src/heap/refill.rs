@@ -71,9 +71,9 @@ impl<O: Os> Allocator<O> {
             if !(*heap).current[class].is_null() {
                 self.make_full(heap, class);
             }
-            self.flush_batches(heap);
             let mut span = self.pop_available(heap, class);
             if span.is_null() {
+                self.flush_batches(heap);
                 span = self.claim_class(heap, class);
             }
             if span.is_null() {
