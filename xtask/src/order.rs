@@ -32,6 +32,7 @@ const FIRST: &[&str] = &[
     "stratalloc::throwing::new_aligned_slow",
     "stratalloc::throwing::refill",
     "stratalloc::raw::alloc_slow",
+    "stratalloc::raw::refill",
     "stratalloc::raw::alloc_long",
     "stratalloc::raw::alloc_zeroed_slow",
     "stratalloc::raw::realloc_slow",

@@ -3,11 +3,11 @@
 //! Blocks are aligned to 16 B at least; null means that the request cannot be met. All calls are
 //! safe on any thread at any time, also before `main` and after a thread's destructors.
 
-use crate::thread::{ALLOCATOR, Own, fill, front, heap, own, with_heap, within_limit};
+use crate::thread::{ALLOCATOR, Own, fill, front, heap, outside, own, with_heap, within_limit};
 use core::ffi::c_char;
 use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
-use stratalloc_core::class::class_of;
+use stratalloc_core::class::{class_of, size_of_class};
 use stratalloc_core::heap::{Heap, alloc_or as heap_alloc_or, dealloc_or};
 pub use stratalloc_core::limits::Callback as SoftLimitCallback;
 use stratalloc_core::span::Span;
@@ -39,14 +39,22 @@ pub(crate) fn alloc_class_slow(class: Option<usize>, size: usize, align: usize) 
     {
         // SAFETY: the calling thread's own heap; its list of the class is empty.
         let block = unsafe { Heap::pop_aside(heap, class) };
-        if !block.is_null() {
-            return block.cast();
-        }
+        return if block.is_null() { refill(heap, class) } else { block.cast() };
     }
     alloc_long(class, size, align)
 }
 
-/// As [`alloc_class_slow`], with nothing set aside.
+/// A block of `class` for the calling thread's heap, which has none at hand.
+#[cold]
+#[inline(never)]
+fn refill(heap: *mut Heap, class: usize) -> *mut u8 {
+    // SAFETY: the calling thread's heap.
+    let block = within_limit(size_of_class(class), || unsafe { ALLOCATOR.refill(heap, class).0 });
+    outside();
+    block
+}
+
+/// As [`alloc_class_slow`], for a thread without a heap or a large block.
 #[cold]
 #[inline(never)]
 fn alloc_long(class: Option<usize>, size: usize, align: usize) -> *mut u8 {
@@ -191,7 +199,7 @@ unsafe fn dealloc_slow(block: *mut u8, span: *mut Span) {
     // SAFETY: the calling thread's heap; the caller's block, which lies in the span.
     unsafe {
         let Own::Heap(heap) = own() else { return dealloc_without_heap(block) };
-        ALLOCATOR.free_batched_or(heap, block, span, |slot| batch_full(slot), |block| dealloc_cold(block));
+        ALLOCATOR.free_batched_or(heap, block, span, |slot| batch_full(slot), |block| dealloc_cold(heap, block));
     }
 }
 
@@ -220,10 +228,11 @@ unsafe fn batch_full(slot: usize) {
 
 #[cold]
 #[inline(never)]
-unsafe fn dealloc_cold(block: *mut u8) {
+unsafe fn dealloc_cold(heap: *mut Heap, block: *mut u8) {
     if !block.is_null() {
-        // SAFETY: a usable heap with its tenure. Without memory for a heap the block is lost.
-        with_heap(|heap| unsafe { ALLOCATOR.dealloc_cold(heap, block) });
+        // SAFETY: the calling thread's heap; the caller's block.
+        unsafe { ALLOCATOR.dealloc_cold(heap, block) };
+        outside();
     }
 }
 

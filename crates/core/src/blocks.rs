@@ -96,7 +96,7 @@ impl<O: Os> Allocator<O> {
         // alive and its kind fixed.
         unsafe {
             match (*span).kind {
-                Kind::Small if (*span).is_block(addr(block)) => {
+                Kind::Small if (*span).is_small_block(addr(block)) => {
                     self.free_remote(heap, span, block.cast::<Block>());
                 }
                 Kind::Large if addr(block) == (*span).start => self.free_large(heap, span),
@@ -151,7 +151,7 @@ impl<O: Os> Allocator<O> {
                     if class == Some((*span).class as usize) {
                         return block;
                     }
-                    (*span).block_size as usize
+                    (*span).block_size()
                 }
                 _ => {
                     let owner = (*span).owner();
@@ -181,7 +181,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: a live span, or null.
         match unsafe { span.as_ref() } {
             None => 0,
-            Some(span) if span.kind == Kind::Small => span.block_size as usize,
+            Some(span) if span.kind == Kind::Small => span.block_size(),
             Some(span) => span.size,
         }
     }

@@ -400,7 +400,7 @@ impl<O: Os> Allocator<O> {
             Block::link(link, *list);
             *list = link;
             (*pocket).filled |= 1 << class;
-            (*pocket).freed += (*span).block_size;
+            (*pocket).freed += size_of_class(class) as u32;
             if (*pocket).freed >= ROOM {
                 self.empty_pocket(pocket);
             }

@@ -50,6 +50,7 @@ use crate::addr::ptr;
 use crate::class::CLASSES;
 use crate::remote::Tenure;
 use crate::span::{Block, OWNER_LARGE, Span, SpanList};
+use core::mem::offset_of;
 use core::ptr::null_mut;
 
 /// What a front belongs to.
@@ -92,12 +93,23 @@ impl Front {
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct Heap {
-    /// First: a thread's slot refers to it.
+    /// First: a thread's slot refers to it. At its end is the role, which others read who free blocks of the heap's, so
+    /// what follows is hardly ever written, up to the next cache line.
     pub front: Front,
     /// Every allocation takes the slow path, which counts it.
     counting: bool,
     /// NUMA node whose pool and page heap serve it.
     pub node: u8,
+    /// The node pool's: when it was parked, ms; 0: what it does not use has gone back since.
+    pub parked_at: u32,
+    /// Next in the node pool's list.
+    pub next_parked: *mut Heap,
+    /// Next of all heaps ever made.
+    pub next_heap: *mut Heap,
+    /// Large blocks of a first-class heap.
+    larges: SpanList,
+    /// Allocations by class, while counting.
+    pub allocs: [u64; CLASSES],
     /// Nesting depth of slow paths: above 0, the lists may be between two states.
     depth: u8,
     /// Class at which the last search for a kept span ended.
@@ -115,23 +127,13 @@ pub struct Heap {
     current: [*mut Span; CLASSES],
     available: [SpanList; CLASSES],
     full: SpanList,
-    /// Large blocks of a first-class heap.
-    larges: SpanList,
     batches: Batches,
     /// Blocks of each class that a coarser one's span served.
     young: [u8; CLASSES],
     /// Spans of each class that it took and did not give back, about: what it claimed does not count.
     spans: [u8; CLASSES],
-    /// Allocations by class, while counting.
-    pub allocs: [u64; CLASSES],
-    /// Next in the node pool's list.
-    pub next_parked: *mut Heap,
-    /// The node pool's: when it was parked, ms; 0: what it does not use has gone back since.
-    pub parked_at: u32,
     /// Checks of own frees left before they are only sampled.
     checks: u32,
-    /// Next of all heaps ever made.
-    pub next_heap: *mut Heap,
     /// Who may touch all of the above; and the tokens sent here.
     pub tenure: Shared,
 }
@@ -149,6 +151,9 @@ impl core::ops::Deref for Shared {
 }
 
 const _: () = assert!(size_of::<Heap>() <= 4096);
+/// Bytes of a cache line.
+const LINE: usize = 64;
+const _: () = assert!(offset_of!(Heap, front.role) / LINE < offset_of!(Heap, depth) / LINE);
 
 // SAFETY: heaps are reached through raw pointers; the module says who may touch what.
 unsafe impl Sync for Heap {}

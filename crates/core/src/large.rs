@@ -84,7 +84,6 @@ impl<O: Os> Allocator<O> {
                 (*span).set_carved(1);
                 // A first-class heap's own free is an event at once.
                 (*span).set_countdown(1);
-                (*span).block_size = 0;
                 (*span).free = null_mut();
                 (*span).list = &raw mut (*span).free;
                 (*span).size = usable;
@@ -199,7 +198,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: a live span of the caller's block.
         unsafe {
             if (*span).kind == Kind::Small {
-                return size <= (*span).block_size as usize;
+                return size <= (*span).block_size();
             }
             if size <= (*span).size {
                 return true;

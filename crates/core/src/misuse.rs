@@ -72,7 +72,7 @@ impl<O: Os> Allocator<O> {
         let Some(span) = (unsafe { span.as_ref() }) else { return line };
         match span.kind {
             Kind::Small if !address.is_multiple_of(16) || !span.is_block(address) => {
-                let size = span.block_size as usize;
+                let size = span.block_size();
                 let offset = (address - span.start) % size;
                 if (address - span.start) / size >= span.carved() as usize {
                     return line.text(b"never allocated");

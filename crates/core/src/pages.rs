@@ -119,7 +119,7 @@ impl<O: Os> Allocator<O> {
             let touched = if (*span).kind == Kind::Large || (*span).dirty != 0 {
                 (*span).slices as usize
             } else {
-                ((*span).carved() as usize * (*span).block_size as usize).div_ceil(SLICE)
+                ((*span).carved() as usize * (*span).block_size()).div_ceil(SLICE)
             };
             self.return_span(span, touched, false);
         }

@@ -173,8 +173,10 @@ impl RemoteList {
     #[must_use]
     pub fn unmark(&self) -> bool {
         // Release: who makes a mark after this sees that the span is not available. Acquire: the owner's use of the memory
-        // comes after it.
-        self.0.fetch_and(!MARK, Ordering::AcqRel) != RETIRED
+        // comes after it. Of the word before, x86-64 gives only a flag; what it is afterwards says as much: who was first
+        // has retired the span, and later nobody can.
+        self.0.fetch_and(!MARK, Ordering::AcqRel);
+        self.0.load(Ordering::Relaxed) != RETIRED
     }
 
     /// Blocks in the list now; a reading for statistics.

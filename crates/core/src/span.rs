@@ -149,15 +149,11 @@ pub struct Span {
     pub free: *mut Block,
     /// Address of the first byte; a multiple of the slice size.
     pub start: usize,
-    /// Slices.
-    pub slices: u32,
-    /// Bytes of one block of a small span.
-    pub block_size: u32,
     /// Next in the list that `place` or `kind` names.
     pub next: *mut Span,
-    // Line 2: others'.
     /// Previous in the same list.
     pub prev: *mut Span,
+    // Line 2: others'.
     /// Blocks freed by other threads.
     pub remote: RemoteList,
     pending: *mut Span,
@@ -168,6 +164,8 @@ pub struct Span {
     pub younger: *mut Span,
     /// Next older dirty run. Of a small span, its blocks in use when it was last looked at for holes.
     pub older: *mut Span,
+    /// Slices.
+    pub slices: u32,
     /// Milliseconds (wrapping) when the run's dirty slices were freed, on average. Of a small span, the round of its heap's
     /// search for holes in which it was looked at; 0: none.
     pub stamp: u32,
@@ -183,7 +181,7 @@ pub struct Span {
 
 // Loom's atomics are larger.
 #[cfg(not(loom))]
-const _: () = assert!(size_of::<Span>() == 128);
+const _: () = assert!(size_of::<Span>() == 128 && core::mem::offset_of!(Span, remote) == 64);
 
 // SAFETY: descriptors are reached through raw pointers; the module says who may touch which field.
 unsafe impl Sync for Span {}
@@ -202,8 +200,6 @@ macro_rules! foreign {
             node: 0,
             free: null_mut(),
             start: 0,
-            slices: 0,
-            block_size: 0,
             next: null_mut(),
             prev: null_mut(),
             remote: RemoteList::new(),
@@ -211,6 +207,7 @@ macro_rules! foreign {
             size: 0,
             younger: null_mut(),
             older: null_mut(),
+            slices: 0,
             stamp: 0,
             dirty: 0,
             generation: 0,
@@ -237,6 +234,13 @@ impl Span {
     /// Bytes of the span's memory.
     pub fn bytes(&self) -> usize {
         self.slices as usize * class::SLICE
+    }
+
+    /// Bytes of one block of a small span; 0 of a large one.
+    #[inline(always)]
+    pub fn block_size(&self) -> usize {
+        let class = self.class as usize;
+        if class < CLASSES { class::size_of_class(class) } else { 0 }
     }
 
     /// Address after the span's last byte.

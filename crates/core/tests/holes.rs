@@ -263,8 +263,8 @@ fn the_clock_spares_classes_in_use_and_heaps_before_their_time() {
     assert!(!purged.is_empty());
     for (start, _) in purged {
         // SAFETY: a descriptor is readable for ever.
-        let size = unsafe { (*rig.allocator.directory.find(start)).block_size };
-        assert_eq!(size as usize, size_of_class(class_of(2000).unwrap()));
+        let size = unsafe { (*rig.allocator.directory.find(start)).block_size() };
+        assert_eq!(size, size_of_class(class_of(2000).unwrap()));
     }
 }
 
@@ -287,7 +287,7 @@ fn a_heap_that_only_frees_looks_too() {
     let size = size_of_class(class_of(1000).unwrap());
     let of_first = |&(start, _): &(usize, usize)| {
         // SAFETY: a descriptor is readable for ever.
-        unsafe { (*rig.allocator.directory.find(start)).block_size as usize == size }
+        unsafe { (*rig.allocator.directory.find(start)).block_size() == size }
     };
     assert!(rig.mock.take_purged().iter().any(of_first));
 }

@@ -28,11 +28,11 @@ const SLOTS: usize = 32;
 /// Blocks of one step at most.
 const BLOCKS: u32 = 32;
 /// Bytes of one step, in blocks, at most: 128 KiB for all that a heap has.
-const BYTES: u32 = 4096;
+const BYTES: usize = 4096;
 /// Steps of one batch at most.
 const STEPS: u32 = 4;
 /// Blocks above so many bytes go home at once.
-const LARGEST: u32 = 2048;
+const LARGEST: usize = 2048;
 
 /// Blocks of one span, linked from `head` to `tail`.
 #[derive(Clone, Copy, Debug)]
@@ -99,9 +99,9 @@ impl<O: Os> Allocator<O> {
 
     /// Blocks of `span` in a step. Where heaps may keep little, their part of that: 0 when a block is more.
     unsafe fn step(&self, span: *mut Span) -> u32 {
-        let bytes = (self.limits.kept() / SLOTS).min(BYTES as usize) as u32;
-        // SAFETY: the caller's span: it is alive.
-        (bytes / unsafe { (*span).block_size }).min(BLOCKS)
+        let bytes = (self.limits.kept() / SLOTS).min(BYTES);
+        // SAFETY: the caller's span: it is alive and small.
+        ((bytes / unsafe { (*span).block_size() }) as u32).min(BLOCKS)
     }
 
     /// Opens a batch for a span in `slot`, which is free. `first`: the block that it will begin with.
@@ -198,7 +198,7 @@ impl<O: Os> Allocator<O> {
         unsafe {
             let _unsettled = Unsettled::enter(heap);
             let of_others = (*span).owner() != addr(heap) && Heap::is_users(span);
-            if of_others || (*span).kind == Kind::Large || (*span).block_size > LARGEST {
+            if of_others || (*span).kind == Kind::Large || (*span).block_size() > LARGEST {
                 return self.send(heap, span, block, block, 1, 0);
             }
             let slot = slot_of(span);

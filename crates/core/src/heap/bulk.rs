@@ -120,7 +120,7 @@ unsafe fn take_fresh(span: *mut Span, out: &mut [MaybeUninit<NonNull<u8>>]) -> u
     }
     // SAFETY: the caller's span; from `carved` on it is nobody's.
     unsafe {
-        let (carved, size) = ((*span).carved(), (*span).block_size as usize);
+        let (carved, size) = ((*span).carved(), (*span).block_size());
         let count = out.len().min(((*span).capacity - carved) as usize);
         let first = NonNull::new_unchecked(ptr::<u8>((*span).start + carved as usize * size));
         for (index, place) in out.iter_mut().take(count).enumerate() {

@@ -54,7 +54,7 @@ impl<O: Os> Allocator<O> {
             (*heap).checks = (*heap).checks.saturating_sub(1);
             let list = (*span).list;
             let block = *list;
-            if !(*span).is_block(addr(block)) {
+            if !(*span).is_small_block(addr(block)) {
                 *list = (*block).next;
                 self.bad_pointer(b"free", addr(block));
                 return false;
@@ -112,12 +112,14 @@ impl<O: Os> Allocator<O> {
     }
 
     /// True when `block` lies in a hole: it is free.
+    #[inline]
     unsafe fn is_in_hole(&self, span: *mut Span, block: *mut Block) -> bool {
         // SAFETY: the caller's span.
         unsafe {
             let offset = addr(block).wrapping_sub((*span).start);
-            crate::class::block_at((*span).class as usize, offset)
-                .is_some_and(|index| (*span).is_hollow(index, self.os.page_size()))
+            (*span).holes() != 0
+                && crate::class::block_at((*span).class as usize, offset)
+                    .is_some_and(|index| (*span).is_hollow(index, self.os.page_size()))
         }
     }
 

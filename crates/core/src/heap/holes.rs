@@ -91,7 +91,7 @@ impl Pages {
         while span.bytes() >> shift > u64::BITS as usize {
             shift += 1;
         }
-        Pages { shift, size: span.block_size as usize }
+        Pages { shift, size: span.block_size() }
     }
 
     /// Those that block `index` lies in.
@@ -148,7 +148,7 @@ impl Span {
 
     /// Bytes of the blocks that were carved, without the pages that are holes.
     pub(crate) fn touched(&self, page: usize) -> usize {
-        let carved = self.carved() as usize * self.block_size as usize;
+        let carved = self.carved() as usize * self.block_size();
         match self.holes().count_ones() as usize {
             0 => carved,
             holes => {
@@ -400,11 +400,11 @@ fn is_worth_a_look(span: &Span, page: usize) -> bool {
     if used * 2 > span.in_use_before() as usize {
         return false;
     }
-    let bytes = carved * span.block_size as usize;
+    let bytes = carved * span.block_size();
     // In 65536ths: how likely a block is free, and then all that a page touches.
     let free = ((carved - used) << 16) / carved;
     let mut likely = 1 << 16;
-    for _ in 0..page / span.block_size as usize + 1 {
+    for _ in 0..page / span.block_size() + 1 {
         likely = (likely * free) >> 16;
     }
     used * 4 <= carved || (bytes / page * likely) >> 16 >= LEAST

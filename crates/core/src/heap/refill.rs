@@ -12,6 +12,8 @@ use core::ptr::null_mut;
 
 /// Bytes of fresh blocks that one refill links: one page, so that memory is touched as it is used.
 const EXTENT: usize = 4096;
+/// Blocks of used memory that one refill links at least, as long as the span has so many.
+const AHEAD: usize = 4;
 
 impl<O: Os> Allocator<O> {
     /// A block of `class` when the heap's list has none; true beside it when it is known to read as
@@ -107,15 +109,17 @@ impl<O: Os> Allocator<O> {
         }
     }
 
-    /// Hands out the next untouched block of the current span and links the rest of its page into
+    /// Hands out the next block of the current span that nobody had, and links the rest of its page, or a few more, into
     /// the list, in address order.
     unsafe fn carve(&self, heap: *mut Heap, span: *mut Span) -> *mut u8 {
         // SAFETY: the current span of the caller's heap; its list is empty; `carved` to `carved +
         // count` lies in the span and nobody has seen it.
         unsafe {
-            let size = (*span).block_size as usize;
+            let size = (*span).block_size();
             let left = ((*span).capacity - (*span).carved()) as usize;
-            let count = (EXTENT / size).clamp(1, left);
+            // What was in use before is in memory already.
+            let ahead = if (*span).dirty != 0 { AHEAD } else { 1 };
+            let count = (EXTENT / size).max(ahead).min(left);
             let first = (*span).start + (*span).carved() as usize * size;
             (*span).set_carved((*span).carved() + count as u32);
             let mut next = null_mut();
@@ -172,7 +176,6 @@ impl<O: Os> Allocator<O> {
                 (*span).kind = Kind::Small;
                 (*span).set_place(Place::None);
                 (*span).class = class as u8;
-                (*span).block_size = size_of_class(class) as u32;
                 (*span).capacity = (slices * SLICE / size_of_class(class)) as u32;
                 (*span).set_carved(0);
                 (*span).set_countdown(0);

@@ -110,7 +110,7 @@ impl<O: Os> Allocator<O> {
         // SAFETY: a span of a heap whose tenure the caller has. While a block of it is in the owner's list, nobody
         // retires it; without one, only its descriptor is read, here.
         unsafe {
-            let (start, size) = ((*span).start, (*span).block_size as usize);
+            let (start, size) = ((*span).start, (*span).block_size());
             let (class, carved) = ((*span).class as usize, (*span).carved() as usize);
             for first in (0..carved).step_by(WINDOW) {
                 let window = first..carved.min(first + WINDOW);
