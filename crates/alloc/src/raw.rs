@@ -54,7 +54,7 @@ fn refill(heap: *mut Heap, class: usize) -> *mut u8 {
     block
 }
 
-/// As [`alloc_class_slow`], for a thread without a heap or a large block.
+/// As [`alloc_class_slow`], for a large block, or a thread without a heap.
 #[cold]
 #[inline(never)]
 fn alloc_long(class: Option<usize>, size: usize, align: usize) -> *mut u8 {

@@ -58,6 +58,8 @@ pub(super) struct Batches {
     open: u32,
     /// Steps of all of them.
     steps: u32,
+    /// Where [`Allocator::flush_one`] begins to look.
+    hand: u32,
     slots: [Batch; SLOTS],
 }
 
@@ -240,6 +242,22 @@ impl<O: Os> Allocator<O> {
             if count > 0 {
                 let tail = ptr((*span).start + ((tail as usize) << 4));
                 self.send(heap, span, head, tail, u32::from(count), 0);
+            }
+        }
+    }
+
+    /// Sends one open batch, each time the next, so that none waits for ever with the span that its blocks lie in.
+    ///
+    /// # Safety
+    /// The caller has the heap's tenure.
+    pub(super) unsafe fn flush_one(&self, heap: *mut Heap) {
+        // SAFETY: the caller's heap.
+        unsafe {
+            let Batches { open, hand, .. } = (*heap).batches;
+            if open != 0 {
+                let slot = (hand + open.rotate_right(hand).trailing_zeros()) % SLOTS as u32;
+                (*heap).batches.hand = slot + 1;
+                self.flush(heap, slot as usize);
             }
         }
     }

@@ -73,6 +73,7 @@ impl<O: Os> Allocator<O> {
             if !(*heap).current[class].is_null() {
                 self.make_full(heap, class);
             }
+            self.flush_one(heap);
             let mut span = self.pop_available(heap, class);
             if span.is_null() {
                 self.flush_batches(heap);
