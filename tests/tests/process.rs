@@ -80,7 +80,22 @@ fn the_library_itself_is_loaded_used_and_unloaded() {
 fn two_copies_serve_one_process() {
     let copy = scratch_dir().join("libanothercopy.so");
     fs::copy(shared_object(), &copy).expect("a copy of the library");
-    on_library(c("process/two_copies.c").build()).arg(copy).passes();
+    let program = c("process/two_copies.c").build();
+    on_library(&program).arg(&copy).passes();
+    on_library(&program).arg(&copy).env("STRATALLOC", "deepbind=1").passes();
+}
+
+#[test]
+fn libraries_loaded_for_themselves_use_the_same_malloc() {
+    let library = c("process/deepbind_library.c").shared().build();
+    let program = c("process/deepbind.c")
+        .flag("-Wl,--enable-new-dtags")
+        .link(format!("-Wl,-rpath,{}", scratch_dir().display()));
+    let name = library.file_name().expect("a file");
+    on_library(program.build()).arg(name).arg("shared").passes();
+    on_library(program.build()).arg(name).arg("own").env("STRATALLOC", "deepbind=1").passes();
+    // Linked into the program, its dlopen stands before the C library's as well.
+    on_libc(program.flag("-rdynamic").link(archive()).build()).arg(name).arg("shared").passes();
 }
 
 #[test]

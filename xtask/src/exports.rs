@@ -25,6 +25,9 @@ const INSPECT: &[&str] = &["mallinfo", "mallinfo2", "malloc_info", "malloc_stats
 /// Leaving without exit handlers.
 const EXIT: &[&str] = &["_Exit", "_exit"];
 
+/// Loading libraries.
+const LOADING: &[&str] = &["dlopen"];
+
 /// Our own: what `include/stratalloc.h` declares.
 const OWN: &[&str] = &[
     "strat_aligned_alloc",
@@ -129,5 +132,5 @@ const OPERATORS: &[&str] = &[
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static str> {
-    [FAMILY, INSPECT, EXIT, OWN, LIBC, OPERATORS].into_iter().flatten().copied()
+    [FAMILY, INSPECT, EXIT, LOADING, OWN, LIBC, OPERATORS].into_iter().flatten().copied()
 }

@@ -348,6 +348,12 @@ pub fn write_option(name: &[u8], out: &mut dyn core::fmt::Write) -> Option<core:
     crate::process::options().write_value(name, out)
 }
 
+/// True when libraries that ask for it (`RTLD_DEEPBIND`) are to find the C library's malloc: the option `deepbind`.
+pub fn honours_deepbind() -> bool {
+    crate::process::before_heap();
+    crate::process::options().deepbind
+}
+
 /// Writes the figures of this moment as one JSON document; see [`write_json`](crate::write_json). Does not allocate.
 ///
 /// # Errors

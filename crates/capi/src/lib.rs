@@ -9,10 +9,12 @@
 //! | `blocks`, `heaps`, `pools`, `process` | the `strat_` functions, whose documentation is `include/stratalloc.h` |
 //! | `threads` | where threads keep their caches of pools, and the hook at a thread's end that returns them |
 //! | `exit` | `_exit` and `_Exit`: a report is written there too |
+//! | `loading` | `dlopen`: libraries that are loaded for themselves (`RTLD_DEEPBIND`) use this malloc too |
 //! | `inspect` | mallinfo, mallopt, malloc_stats, malloc_info, malloc_trim: true figures in glibc's shapes |
 //! | `operators` | operator new and delete: the new handler runs, `std::bad_alloc` is thrown |
 //! | `throwing` | the few lines of assembly through which exceptions pass, and their unwind tables |
 //! | `runtime` | finds the C++ runtime of the process, without depending on one |
+//! | `weak` | functions that the process may have or not |
 //! | `text` | decimal numbers and strings to a descriptor or a `FILE`, without allocating |
 //!
 //! Rules of the crate:
@@ -32,6 +34,7 @@ mod exit;
 mod family;
 mod heaps;
 mod inspect;
+mod loading;
 mod operators;
 mod pools;
 mod process;
@@ -39,6 +42,7 @@ mod runtime;
 mod text;
 mod threads;
 mod throwing;
+mod weak;
 
 use core::ffi::{c_char, c_int};
 use text::Text;

@@ -10,69 +10,43 @@
 //! 3. The known runtimes by name, if loaded: one that came later as the dependency of a plugin
 //!    (`RTLD_LOCAL`). Nothing is loaded that is not there already.
 //!
-//! dlsym is a weak reference itself: a static executable need not have it, and older C libraries
-//! keep it apart. dlopen is found by dlsym, since the mere mention of it in a static executable makes
-//! the linker warn. When they fail they may call malloc, which may fail in turn: both sides cope.
+//! dlopen is found by dlsym, since the mere mention of it in a static executable makes the linker warn.
+//! When they fail they may call malloc, which may fail in turn: both sides cope.
 
-use core::ffi::{CStr, c_char, c_int, c_void};
-use core::{arch::global_asm, mem, ptr};
+use crate::weak::{self, Weak};
+use core::ffi::{CStr, c_int, c_void};
+use core::{mem, ptr};
 
-/// A function of the C++ runtime: its place in the table of weak references.
+/// A function of the C++ runtime.
 #[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(usize)]
 pub enum Function {
     /// `std::get_new_handler()`; one name in libstdc++ and in libc++.
-    GetNewHandler = 1,
+    GetNewHandler,
     /// `std::__throw_bad_alloc()`; libc++ keeps it outside its version namespace, too.
-    ThrowBadAlloc = 2,
+    ThrowBadAlloc,
     /// `__gxx_personality_v0`: reads C++'s unwind tables.
-    Personality = 3,
+    Personality,
     /// `__cxa_begin_catch`.
-    BeginCatch = 4,
+    BeginCatch,
     /// `__cxa_end_catch`.
-    EndCatch = 5,
+    EndCatch,
 }
 
 /// Who made an exception, as its first eight bytes say: C++ by LLVM's runtime.
 const MADE_BY_LLVM: u64 = u64::from_be_bytes(*b"CLNGC++\0");
 
-const DLSYM: usize = 0;
-const ENTRIES: usize = 6;
-
-// The order is that of the constant and of `Function`.
-global_asm!(
-    ".pushsection .data.rel.ro.stratalloc_runtime,\"aw\",@progbits",
-    ".p2align 3",
-    ".globl stratalloc_runtime",
-    ".hidden stratalloc_runtime",
-    ".type stratalloc_runtime,@object",
-    "stratalloc_runtime:",
-    ".weak dlsym",
-    ".quad dlsym",
-    ".weak _ZSt15get_new_handlerv",
-    ".quad _ZSt15get_new_handlerv",
-    ".weak _ZSt17__throw_bad_allocv",
-    ".quad _ZSt17__throw_bad_allocv",
-    ".weak __gxx_personality_v0",
-    ".quad __gxx_personality_v0",
-    ".weak __cxa_begin_catch",
-    ".quad __cxa_begin_catch",
-    ".weak __cxa_end_catch",
-    ".quad __cxa_end_catch",
-    ".size stratalloc_runtime, . - stratalloc_runtime",
-    ".popsection",
-);
-
-unsafe extern "C" {
-    /// The weak references; null where there is nothing of that name.
-    #[link_name = "stratalloc_runtime"]
-    static WEAK: [*const c_void; ENTRIES];
-}
-
-type Dlsym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
-type Dlopen = unsafe extern "C" fn(*const c_char, c_int) -> *mut c_void;
-
 impl Function {
+    /// Its weak reference.
+    fn weak(self) -> Weak {
+        match self {
+            Function::GetNewHandler => Weak::GetNewHandler,
+            Function::ThrowBadAlloc => Weak::ThrowBadAlloc,
+            Function::Personality => Weak::Personality,
+            Function::BeginCatch => Weak::BeginCatch,
+            Function::EndCatch => Weak::EndCatch,
+        }
+    }
+
     /// Its names in the known runtimes.
     fn names(self) -> &'static [&'static CStr] {
         match self {
@@ -98,17 +72,11 @@ impl Function {
     #[cold]
     #[inline(never)]
     fn find_among(self, libraries: &[&CStr]) -> *const c_void {
-        // SAFETY: the table is constant once the library is loaded.
-        let weak = unsafe { &*ptr::addr_of!(WEAK) };
-        let here = weak[self as usize];
+        let here = self.weak().address();
         if !here.is_null() {
             return here;
         }
-        if weak[DLSYM].is_null() {
-            return ptr::null();
-        }
-        // SAFETY: the entry is dlsym, of this type.
-        let dlsym = unsafe { mem::transmute::<*const c_void, Dlsym>(weak[DLSYM]) };
+        let Some(dlsym) = weak::dlsym() else { return ptr::null() };
         let in_scope = |scope: *mut c_void| {
             let mut found = self.names().iter().map(|name| {
                 // SAFETY: the scope is the global one or a library that is loaded.
@@ -119,13 +87,7 @@ impl Function {
         if let Some(found) = in_scope(libc::RTLD_DEFAULT) {
             return found;
         }
-        // SAFETY: the global scope always is.
-        let dlopen = unsafe { dlsym(libc::RTLD_DEFAULT, c"dlopen".as_ptr()) };
-        if dlopen.is_null() {
-            return ptr::null();
-        }
-        // SAFETY: it is dlopen, of this type.
-        let dlopen = unsafe { mem::transmute::<*mut c_void, Dlopen>(dlopen) };
+        let Some(dlopen) = weak::next_dlopen() else { return ptr::null() };
         for name in libraries {
             // The handle is kept: what is found must stay.
             // SAFETY: with RTLD_NOLOAD nothing is loaded and no foreign code runs.

@@ -153,6 +153,9 @@ pub struct Options {
     pub follow_cgroup: bool,
     /// Which pages regions are mapped in.
     pub huge_pages: HugePages,
+    /// Where this is the process's malloc: libraries that are loaded with `RTLD_DEEPBIND` find the C library's malloc
+    /// first, as that flag says. Otherwise the flag is left out, since blocks pass from one to the other.
+    pub deepbind: bool,
 }
 
 impl Options {
@@ -174,6 +177,7 @@ impl Options {
             soft_limit: 0,
             follow_cgroup: false,
             huge_pages: HugePages::Auto,
+            deepbind: false,
         };
         let mut i = 0;
         while i < ROWS.len() {
@@ -280,7 +284,7 @@ impl Options {
     /// let mut text = String::new();
     /// Options::DEFAULT.with_limit(1 << 30).write_to(&mut text).unwrap();
     /// assert!(text.starts_with("show=0,report=,count=0,profile=balanced,dirty_min=2M,"));
-    /// assert!(text.ends_with(",limit=1G,soft_limit=0,follow_cgroup=1,huge_pages=auto"));
+    /// assert!(text.ends_with(",limit=1G,soft_limit=0,follow_cgroup=1,huge_pages=auto,deepbind=0"));
     /// ```
     pub fn write_to(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         for (i, spec) in TABLE.iter().enumerate() {
@@ -336,6 +340,7 @@ impl Options {
             Key::SoftLimit => self.soft_limit as u64,
             Key::FollowCgroup => self.follow_cgroup as u64,
             Key::HugePages => self.huge_pages as u64,
+            Key::Deepbind => self.deepbind as u64,
         }
     }
 
@@ -357,6 +362,7 @@ impl Options {
             Key::SoftLimit => self.soft_limit = raw as usize,
             Key::FollowCgroup => self.follow_cgroup = raw != 0,
             Key::HugePages => self.huge_pages = HugePages::of(raw),
+            Key::Deepbind => self.deepbind = raw != 0,
         }
     }
 
@@ -450,6 +456,11 @@ impl Options {
     /// With [`huge_pages`](Self::huge_pages).
     pub const fn with_huge_pages(self, pages: HugePages) -> Self {
         self.with(Key::HugePages, pages as u64)
+    }
+
+    /// With [`deepbind`](Self::deepbind).
+    pub const fn with_deepbind(self, honour: bool) -> Self {
+        self.with(Key::Deepbind, honour as u64)
     }
 }
 

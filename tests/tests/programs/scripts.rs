@@ -1,4 +1,4 @@
-//! Interpreters that run one script each: sqlite3, perl.
+//! Interpreters that run one script each: sqlite3, perl, PHP.
 
 use super::same;
 use stratalloc_tests::tools::{Folder, preloadable};
@@ -62,4 +62,35 @@ fn perl_runs_a_script_that_forks() {
     let perl = preloadable("perl", "perl");
     // Perl seeds its hashes at random; their order must not show here, but their memory may.
     same(&perl, |run, _| run.arg("-").env("PERL_HASH_SEED", "0").input(PERL));
+}
+
+const PHP: &str = r#"<?php
+mt_srand(12345);
+$lists = [];
+for ($i = 0; $i < 200000; $i++) {
+    $key = 'k' . mt_rand(0, 20000);
+    $lists[$key][] = ['n' => $i, 's' => str_repeat(chr(97 + $i % 26), mt_rand(0, 60))];
+    if ($i % 3 === 0) array_splice($lists[$key], 0, mt_rand(0, 2));
+}
+ksort($lists);
+$json = json_encode($lists);
+echo strlen($json), ' ', md5($json), ' ', md5(serialize(json_decode($json, true))), "\n";
+echo preg_match_all('/a+[^a]*b/', $json), ' ', count(array_unique(str_split($json, 7))), "\n";
+$base = new PDO('sqlite::memory:');
+$base->exec('CREATE TABLE t(k, n)');
+$put = $base->prepare('INSERT INTO t VALUES (?, ?)');
+foreach ($lists as $key => $list) $put->execute([$key, count($list)]);
+foreach ($base->query('SELECT n, count(*) c, min(k) k FROM t GROUP BY n ORDER BY n') as $row) echo "$row[n] $row[c] $row[k]\n";
+$document = new DOMDocument();
+$root = $document->appendChild($document->createElement('r'));
+foreach (array_slice($lists, 0, 3000) as $key => $list) $root->appendChild($document->createElement($key, (string) count($list)));
+echo md5($document->saveXML()), ' ', (new DOMXPath($document))->query('//*[. > 9]')->length, "\n";
+echo implode(',', get_loaded_extensions()), "\n";
+"#;
+
+/// PHP loads its extensions, PDO and DOM here, for themselves (`RTLD_DEEPBIND`).
+#[test]
+fn php_runs_a_script_with_extensions() {
+    let php = preloadable("php", "php-cli");
+    same(&php, |run, _| run.input(PHP));
 }

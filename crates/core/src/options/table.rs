@@ -29,6 +29,7 @@ pub(super) enum Key {
     SoftLimit,
     FollowCgroup,
     HugePages,
+    Deepbind,
 }
 
 /// What an option accepts.
@@ -156,7 +157,7 @@ const LIMIT_MAX: u64 = if usize::BITS > 48 { 1 << 48 } else { usize::MAX as u64 
 /// Every option, in the order in which they are printed.
 pub static TABLE: [Spec; ROWS.len()] = ROWS;
 
-pub(super) const ROWS: [Spec; 15] = [
+pub(super) const ROWS: [Spec; 16] = [
     Spec::new(
         Key::Show,
         "show",
@@ -261,6 +262,13 @@ pub(super) const ROWS: [Spec; 15] = [
         Kind::Choice(&HUGE_PAGES),
         6,
         "huge pages for blocks: as the system does, none, beyond 4 MiB, for all, reserved ones, or where they pay",
+    ),
+    Spec::new(
+        Key::Deepbind,
+        "deepbind",
+        Kind::Flag,
+        0,
+        "libraries loaded with RTLD_DEEPBIND use the C library's malloc, as that flag says, instead of this one",
     ),
 ];
 

@@ -49,9 +49,10 @@ fn every_option_is_taken_from_a_list() {
         .with_misuse(Misuse::Ignore)
         .with_limit(1 << 40)
         .with_soft_limit(3 << 20)
-        .with_follow_cgroup(false);
+        .with_follow_cgroup(false)
+        .with_deepbind(true);
     let text = "show=1,report=/tmp/x.%p,count=1,dirty_min=64K,dirty_percent=0,purge_delay=3600000,\
-                purge_thread=0,parked_heaps=4096,misuse=ignore,limit=1T,soft_limit=3M,follow_cgroup=0";
+                purge_thread=0,parked_heaps=4096,misuse=ignore,limit=1T,soft_limit=3M,follow_cgroup=0,deepbind";
     assert_eq!(clean(text), expected);
 }
 
@@ -238,7 +239,7 @@ fn printing_names_every_option_in_table_order() {
     let names: Vec<&str> = text.split(',').map(|item| item.split_once('=').unwrap().0).collect();
     assert_eq!(names, TABLE.map(|spec| spec.name));
     let expected = "show=0,report=,count=0,profile=balanced,dirty_min=2M,dirty_percent=12,purge_delay=500,purge_thread=1,\
-                    parked_heaps=16,own_heaps=0,misuse=abort,limit=0,soft_limit=0,follow_cgroup=1,huge_pages=auto";
+                    parked_heaps=16,own_heaps=0,misuse=abort,limit=0,soft_limit=0,follow_cgroup=1,huge_pages=auto,deepbind=0";
     assert_eq!(text, expected);
     let odd = Options { report: ReportPath::new(b"a\xffb").unwrap(), ..Options::DEFAULT };
     assert!(odd.to_string().contains("report=a\u{fffd}b,"));
