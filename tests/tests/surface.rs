@@ -1,5 +1,6 @@
 //! The C family as POSIX, C23 and glibc document it: errno, edge cases, alignment, contents, figures.
 
+use stratalloc_tests::library::archive;
 use stratalloc_tests::{c, cxx, on_libc, on_library};
 
 /// What may stay resident after a trim, KiB over the start.
@@ -93,6 +94,41 @@ fn operators_new_and_delete_with_libcxx() {
         .compiler("clang++", "clang libc++-16-dev libc++abi-16-dev")
         .flag("-stdlib=libc++");
     on_library(source.build()).passes();
+}
+
+#[test]
+fn operators_new_when_memory_is_out() {
+    on_library(cxx("surface/new_handler.cpp").build()).passes();
+}
+
+#[test]
+fn operators_new_without_a_cxx_runtime() {
+    on_library(c("surface/no_runtime.c").build()).passes();
+}
+
+#[test]
+fn operators_new_with_a_cxx_runtime_that_comes_late() {
+    let plugin = cxx("surface/late_runtime.cpp").variant("plugin").shared().build();
+    let host = c("surface/late_runtime.cpp").variant("host").flag("-xc").flag("-DHOST");
+    on_library(host.build()).arg(plugin).passes();
+}
+
+#[test]
+fn a_programs_own_operators_serve_every_form() {
+    for variant in ["plain", "aligned"] {
+        let source = || {
+            let source = cxx("surface/replaced_operators.cpp").flag("-Wno-sized-deallocation");
+            if variant == "plain" { source.variant("plain") } else { source.variant("aligned").flag("-DALIGNED") }
+        };
+        on_library(source().build()).passes();
+        on_libc(source().variant("archive").flag("-DSTATIC_EXECUTABLE").link(archive()).build()).passes();
+    }
+}
+
+#[test]
+fn a_programs_own_malloc_serves_what_is_made_of_it() {
+    on_library(c("surface/own_family.c").build()).passes();
+    on_library(c("surface/wrapper.c").build()).passes();
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! crate, and rather than in a build script, which would run for every user of the workspace.
 
 use crate::order::Order;
-use crate::{Failure, Result, call, check, root};
+use crate::{Failure, Result, archive, call, check, exports, root};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ const LINK: &[&str] = &[
     "-Wl,-z,relro",
     // A symbol that nobody defines is an error here, not at the first program's start.
     "-Wl,-z,defs",
-    // The library's own calls stay inside it, whatever a program defines.
+    // The library's own calls stay inside it, whatever a program defines, but for those in a list (`replaceable`).
     "-Wl,-Bsymbolic-functions",
 ];
 
@@ -75,6 +75,7 @@ fn compile(debug: bool, order: Option<&Order>, folder: &Path) -> Result<Built> {
     for argument in LINK {
         cargo.args(["-C", &format!("link-arg={argument}")]);
     }
+    cargo.args(["-C", &format!("link-arg=-Wl,--dynamic-list={}", replaceable(folder)?.display())]);
     for argument in order.iter().flat_map(|order| order.arguments()) {
         cargo.args(["-C", &format!("link-arg={argument}")]);
     }
@@ -83,7 +84,18 @@ fn compile(debug: bool, order: Option<&Order>, folder: &Path) -> Result<Built> {
     if !built.archive.is_file() {
         return Err(Failure::new(format_args!("{} was not built", built.archive.display())));
     }
+    archive::weaken(&built.archive, exports::weak_in_archive)?;
     Ok(built)
+}
+
+/// The linker's list of what the library refers to by whatever is in force: a file beside the library.
+fn replaceable(folder: &Path) -> Result<PathBuf> {
+    let file = folder.join("stratalloc-replaceable.list");
+    let names: String = exports::REPLACEABLE.iter().map(|name| format!("{name};\n")).collect();
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&file, format!("{{\n{names}}};\n")))
+        .map_err(|error| Failure::new(format_args!("{}: {error}", file.display())))?;
+    Ok(file)
 }
 
 /// A link by the soname beside the library: programs linked with it there run from there.

@@ -2,15 +2,16 @@
 //!
 //! * it exports the C family, operator new and delete and its own `strat_` functions, and nothing else;
 //! * `strat_malloc` and its kin are the same code as `malloc` and its;
+//! * functions that a program may have in the library's place are those in force, in the library too;
 //! * it depends on the C library alone;
 //! * it cannot be unloaded, is resolved at load time, has no writable code and no executable stack;
 //! * it takes at most [`TLS_MAX`] bytes of static TLS, which programs have little of;
 //! * a constructor runs when it is loaded.
 
 use crate::{Failure, Result, build, exports};
-use object::Endianness;
 use object::elf::{self, FileHeader64};
 use object::read::elf::{Dyn, ElfFile, FileHeader, ProgramHeader, Sym};
+use object::{Endianness, Object, ObjectSymbol, ObjectSymbolTable, RelocationTarget};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,8 @@ fn parse(data: &[u8]) -> object::Result<ElfFile<'_, FileHeader64<Endianness>>> {
 struct Facts {
     is_shared: bool,
     exports: BTreeMap<String, u64>,
+    /// What the loader looks up, whoever has it.
+    looked_up: BTreeSet<String>,
     needed: Vec<String>,
     soname: Option<String>,
     flags: u64,
@@ -103,6 +106,12 @@ impl Facts {
             if !local && !symbol.is_undefined(endian) {
                 let name = symbol.name(endian, table.strings())?;
                 facts.exports.insert(String::from_utf8_lossy(name).into_owned(), symbol.st_value(endian));
+            }
+        }
+        let symbols = file.dynamic_symbol_table();
+        for (_, relocation) in file.dynamic_relocations().into_iter().flatten() {
+            if let (RelocationTarget::Symbol(index), Some(symbols)) = (relocation.target(), &symbols) {
+                facts.looked_up.insert(symbols.symbol_by_index(index)?.name()?.to_owned());
             }
         }
         for segment in file.elf_program_headers() {
@@ -172,6 +181,10 @@ impl Facts {
         for (own, family) in exports::SAME {
             let same = self.exports.get(*own) == self.exports.get(*family);
             must(!optimised || same, format!("{own} is not the same code as {family}"));
+        }
+        for name in exports::REPLACEABLE {
+            let looked_up = self.looked_up.contains(*name);
+            must(looked_up, format!("it calls its own {name}, whatever the program has"));
         }
         for name in &self.needed {
             let is_libc = name.starts_with("libc.so") || name.starts_with("libc.musl-");

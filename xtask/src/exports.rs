@@ -92,7 +92,6 @@ pub const SAME: &[(&str, &str)] = &[
     ("strat_free_sized", "free_sized"),
     ("strat_malloc", "malloc"),
     ("strat_realloc", "realloc"),
-    ("strat_reallocarray", "reallocarray"),
 ];
 
 /// glibc's second names.
@@ -129,6 +128,24 @@ const OPERATORS: &[&str] = &[
     "_ZnwmSt11align_val_t",
     "_ZnwmSt11align_val_tRKSt9nothrow_t",
 ];
+
+/// Of which a program's own are called in the library's place (`crates/capi/src/in_force.rs`).
+pub const REPLACEABLE: &[&str] = &[
+    "_ZdaPv",
+    "_ZdaPvSt11align_val_t",
+    "_ZdlPv",
+    "_ZdlPvSt11align_val_t",
+    "_Znam",
+    "_ZnamSt11align_val_t",
+    "_Znwm",
+    "_ZnwmSt11align_val_t",
+    "realloc",
+];
+
+/// Which a program may define beside the archive: all operators, weak there.
+pub fn weak_in_archive(name: &str) -> bool {
+    OPERATORS.contains(&name)
+}
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = &'static str> {

@@ -17,6 +17,7 @@
 #[global_allocator]
 static GLOBAL: stratalloc::Stratalloc = stratalloc::Stratalloc;
 
+mod archive;
 mod bench;
 mod build;
 mod callgrind;

@@ -11,9 +11,10 @@
 //! Where glibc and the standards leave room, glibc's behaviour is taken: programs were tested on it.
 //!
 //! No exported function calls another one: a program may define some of these names itself and call
-//! the rest underneath, and must not get its own functions back.
+//! the rest underneath, and must not get its own functions back. But for reallocarray, which is realloc in all
+//! C libraries: programs with an allocator of their own do not define it.
 
-use crate::errno;
+use crate::{errno, in_force};
 use core::ffi::c_int;
 use core::ptr;
 use libc::{EINVAL, ENOMEM};
@@ -126,7 +127,8 @@ hot! {
     }
 }
 
-/// `realloc(block, count * size)`; `ENOMEM` also when the product overflows, the block then stays.
+/// `realloc(block, count * size)`, by the realloc in force (module `in_force`); `ENOMEM` also when the product overflows,
+/// the block then stays.
 ///
 /// # Safety
 /// As for [`free`].
@@ -134,7 +136,7 @@ hot! {
 pub unsafe extern "C" fn reallocarray(block: *mut u8, count: usize, size: usize) -> *mut u8 {
     match count.checked_mul(size) {
         // SAFETY: the caller's promise is realloc's condition.
-        Some(bytes) => unsafe { resized(block, bytes) },
+        Some(bytes) => unsafe { in_force::realloc(block, bytes) },
         None => errno::null(ENOMEM),
     }
 }

@@ -9,6 +9,7 @@
 //! | `blocks`, `heaps`, `pools`, `process` | the `strat_` functions, whose documentation is `include/stratalloc.h` |
 //! | `threads` | where threads keep their caches of pools, and the hook at a thread's end that returns them |
 //! | `exit` | `_exit` and `_Exit`: a report is written there too |
+//! | `in_force` | names of which the program's own stand before the library's |
 //! | `loading` | `dlopen`: libraries that are loaded for themselves (`RTLD_DEEPBIND`) use this malloc too |
 //! | `inspect` | mallinfo, mallopt, malloc_stats, malloc_info, malloc_trim: true figures in glibc's shapes |
 //! | `operators` | operator new and delete: the new handler runs, `std::bad_alloc` is thrown |
@@ -33,6 +34,7 @@ mod errno;
 mod exit;
 mod family;
 mod heaps;
+mod in_force;
 mod inspect;
 mod loading;
 mod operators;

@@ -33,7 +33,7 @@ use core::ptr;
 use stratalloc::raw;
 
 /// Alignment of a call that names none: what every block has.
-const PLAIN: usize = 16;
+pub const PLAIN: usize = 16;
 
 /// The first attempt of the slow path.
 extern "C" fn refill(size: usize, align: usize) -> *mut u8 {
@@ -69,7 +69,7 @@ extern "C" fn thrower(size: usize) -> *const c_void {
     throw
 }
 
-/// Ends an exception that a handler threw in nothrow operator new.
+/// Ends an exception that a handler, or a program's own operator new, threw in nothrow operator new.
 extern "C" fn caught(exception: *mut c_void) {
     // SAFETY: the unwinder brought it to this frame's landing place.
     if !unsafe { runtime::swallow(exception) } {
@@ -107,12 +107,64 @@ extern "C" fn personality(
     }
 }
 
+/// The table that the unwinder reads for a function in which the call between labels 6 and 7 may throw, to land at 8, and
+/// whose start is label 5: what lands there is what action 1 catches: type 1, the null type, anything. 0xff: landing places
+/// count from the function's start; 0x9b: how C++ compilers write types; 0x01: the calls' places are ULEB128.
+macro_rules! catch_all {
+    ($table:literal) => {
+        concat!(
+            ".pushsection .gcc_except_table.stratalloc_new,\"a\",@progbits",
+            "\n",
+            ".p2align 2",
+            "\n",
+            $table,
+            "\n",
+            ".byte 0xff",
+            "\n",
+            ".byte 0x9b",
+            "\n",
+            ".uleb128 24f - 21f",
+            "\n",
+            "21:",
+            "\n",
+            ".byte 0x01",
+            "\n",
+            ".uleb128 23f - 22f",
+            "\n",
+            "22:",
+            "\n",
+            ".uleb128 6b - 5b",
+            "\n",
+            ".uleb128 7b - 6b",
+            "\n",
+            ".uleb128 8b - 5b",
+            "\n",
+            ".uleb128 1",
+            "\n",
+            "23:",
+            "\n",
+            ".byte 1",
+            "\n",
+            ".byte 0",
+            "\n",
+            ".p2align 2",
+            "\n",
+            ".long 0",
+            "\n",
+            "24:",
+            "\n",
+            ".popsection",
+            "\n",
+        )
+    };
+}
+
 // Both frames keep the size and the alignment in two callee-saved registers; they differ in what
 // happens when no handler is left.
 
 #[cfg(target_arch = "x86_64")]
 macro_rules! slow_path {
-    (tables: [$($tables:literal),*], failed: [$($failed:literal),*], $($operands:tt)*) => {
+    (tables: [$($tables:expr),*], failed: [$($failed:expr),*], $($operands:tt)*) => {
         core::arch::naked_asm!(
             ".cfi_startproc",
             $($tables,)*
@@ -167,7 +219,7 @@ macro_rules! slow_path {
 
 #[cfg(target_arch = "aarch64")]
 macro_rules! slow_path {
-    (tables: [$($tables:literal),*], failed: [$($failed:literal),*], $($operands:tt)*) => {
+    (tables: [$($tables:expr),*], failed: [$($failed:expr),*], $($operands:tt)*) => {
         core::arch::naked_asm!(
             ".cfi_startproc",
             $($tables,)*
@@ -271,8 +323,6 @@ pub unsafe extern "C" fn new_aligned_slow(size: usize, align: usize) -> *mut u8 
 #[unsafe(naked)]
 pub unsafe extern "C" fn new_aligned_nothrow_slow(size: usize, align: usize) -> *mut u8 {
     // 0x1b: the addresses of the personality function and of the table are signed 32-bit distances.
-    // In the table 0xff: landing places count from the function's start; 0x9b: how C++ compilers
-    // write types; 0x01: the calls' places are ULEB128.
     #[cfg(target_arch = "x86_64")]
     slow_path! {
         tables: [".cfi_personality 0x1b, {personality}", ".cfi_lsda 0x1b, .Lstratalloc_nothrow_table"],
@@ -284,29 +334,7 @@ pub unsafe extern "C" fn new_aligned_nothrow_slow(size: usize, align: usize) -> 
             "call {caught}",
             "xor eax, eax",
             "jmp 3b",
-            // One call may throw, to land at 8; what lands there is what action 1 catches: type
-            // 1, the null type, anything.
-            ".pushsection .gcc_except_table.stratalloc_new,\"a\",@progbits",
-            ".p2align 2",
-            ".Lstratalloc_nothrow_table:",
-            ".byte 0xff",
-            ".byte 0x9b",
-            ".uleb128 24f - 21f",
-            "21:",
-            ".byte 0x01",
-            ".uleb128 23f - 22f",
-            "22:",
-            ".uleb128 6b - 5b",
-            ".uleb128 7b - 6b",
-            ".uleb128 8b - 5b",
-            ".uleb128 1",
-            "23:",
-            ".byte 1",
-            ".byte 0",
-            ".p2align 2",
-            ".long 0",
-            "24:",
-            ".popsection"
+            catch_all!(".Lstratalloc_nothrow_table:")
         ],
         caught = sym caught,
         personality = sym personality,
@@ -321,29 +349,7 @@ pub unsafe extern "C" fn new_aligned_nothrow_slow(size: usize, align: usize) -> 
             "bl {caught}",
             "mov x0, #0",
             "b 3b",
-            // One call may throw, to land at 8; what lands there is what action 1 catches: type
-            // 1, the null type, anything.
-            ".pushsection .gcc_except_table.stratalloc_new,\"a\",@progbits",
-            ".p2align 2",
-            ".Lstratalloc_nothrow_table:",
-            ".byte 0xff",
-            ".byte 0x9b",
-            ".uleb128 24f - 21f",
-            "21:",
-            ".byte 0x01",
-            ".uleb128 23f - 22f",
-            "22:",
-            ".uleb128 6b - 5b",
-            ".uleb128 7b - 6b",
-            ".uleb128 8b - 5b",
-            ".uleb128 1",
-            "23:",
-            ".byte 1",
-            ".byte 0",
-            ".p2align 2",
-            ".long 0",
-            "24:",
-            ".popsection"
+            catch_all!(".Lstratalloc_nothrow_table:")
         ],
         caught = sym caught,
         personality = sym personality,
@@ -372,4 +378,72 @@ pub unsafe extern "C" fn new_nothrow_slow(size: usize) -> *mut u8 {
     core::arch::naked_asm!("mov esi, {}", "jmp {}", const PLAIN, sym new_aligned_nothrow_slow);
     #[cfg(target_arch = "aarch64")]
     core::arch::naked_asm!("mov x1, #{}", "b {}", const PLAIN, sym new_aligned_nothrow_slow);
+}
+
+/// nothrow operator new where the program has one that throws: calls that one, and returns null where it throws.
+///
+/// # Safety
+/// `new` is the operator in force, which takes `size`, and `align` where it takes one. For the forced unwinding of a thread
+/// that it ends, to be called in tail position.
+#[allow(named_asm_labels, reason = "a naked function is emitted once, and .cfi_lsda takes a name only")]
+#[unsafe(naked)]
+pub unsafe extern "C" fn caught_new(size: usize, align: usize, new: *const c_void) -> *mut u8 {
+    #[cfg(target_arch = "x86_64")]
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        ".cfi_personality 0x1b, {personality}",
+        ".cfi_lsda 0x1b, .Lstratalloc_caught_new_table",
+        "5:",
+        "sub rsp, 8",
+        ".cfi_adjust_cfa_offset 8",
+        "6:",
+        "call rdx",
+        "7:",
+        "2:",
+        ".cfi_remember_state",
+        "add rsp, 8",
+        ".cfi_adjust_cfa_offset -8",
+        "ret",
+        ".cfi_restore_state",
+        "8:",
+        "mov rdi, rax",
+        "call {caught}",
+        "xor eax, eax",
+        "jmp 2b",
+        catch_all!(".Lstratalloc_caught_new_table:"),
+        ".cfi_endproc",
+        caught = sym caught,
+        personality = sym personality,
+    );
+    #[cfg(target_arch = "aarch64")]
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        ".cfi_personality 0x1b, {personality}",
+        ".cfi_lsda 0x1b, .Lstratalloc_caught_new_table",
+        "5:",
+        "stp x29, x30, [sp, #-16]!",
+        ".cfi_def_cfa_offset 16",
+        ".cfi_offset x29, -16",
+        ".cfi_offset x30, -8",
+        "mov x29, sp",
+        "6:",
+        "blr x2",
+        "7:",
+        "2:",
+        ".cfi_remember_state",
+        "ldp x29, x30, [sp], #16",
+        ".cfi_def_cfa_offset 0",
+        ".cfi_restore x29",
+        ".cfi_restore x30",
+        "ret",
+        ".cfi_restore_state",
+        "8:",
+        "bl {caught}",
+        "mov x0, #0",
+        "b 2b",
+        catch_all!(".Lstratalloc_caught_new_table:"),
+        ".cfi_endproc",
+        caught = sym caught,
+        personality = sym personality,
+    );
 }

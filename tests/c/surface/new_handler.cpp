@@ -5,6 +5,7 @@
  * leave no count behind and destructors on the way run.
  * Build with C++17 or later, libstdc++ or libc++. Exit 0 = pass; each failure is named on stderr.
  */
+#include "loaded.h"
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>

@@ -5,7 +5,7 @@
  * Host: argument 1 is the plugin (-shared -fPIC). Exit 0 = pass; each failure is named on stderr.
  */
 #ifdef HOST
-#include <dlfcn.h>
+#include "loaded.h"
 #include <stdio.h>
 int main(int argc, char **argv) {
     if (argc < 2 || dlsym(RTLD_DEFAULT, "_ZSt15get_new_handlerv") != NULL) {

@@ -3,6 +3,7 @@
  * message and SIGABRT instead of a jump into nothing; nothrow new returns null.
  * Run under preload or linked with the library. Exit 0 = pass.
  */
+#include "loaded.h"
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
