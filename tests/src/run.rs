@@ -47,7 +47,8 @@ pub fn on_library(program: impl AsRef<Path>) -> Run {
 /// A run on the C library's own malloc.
 pub fn on_libc(program: impl AsRef<Path>) -> Run {
     let mut command = Command::new(program.as_ref());
-    for key in ["LD_PRELOAD", "STRATALLOC", "STRATALLOC_EXPECT", "STRATALLOC_LIBRARY"] {
+    // cargo puts its folders, where other builds of the library may lie, on the loader's path.
+    for key in ["LD_PRELOAD", "LD_LIBRARY_PATH", "STRATALLOC", "STRATALLOC_EXPECT", "STRATALLOC_LIBRARY"] {
         command.env_remove(key);
     }
     Run { command, limit: LIMIT, input: Vec::new() }
