@@ -12,6 +12,11 @@ fn every_failure_returns_null_with_the_documented_errno() {
 }
 
 #[test]
+fn every_function_at_its_edges_also_when_memory_is_really_out() {
+    on_library(c("surface/edges.c").build()).passes();
+}
+
+#[test]
 fn aligned_alloc_refuses_alignments_that_are_no_powers_of_two() {
     on_library(c("surface/alignment_arguments.c").build()).arg("strict").passes();
 }
@@ -58,6 +63,11 @@ fn mallinfo_and_mallopt_answer_for_this_allocator() {
     for words in ["system bytes", "in use bytes", "max mmap regions", "max mmap bytes"] {
         assert!(outcome.err().contains(words), "malloc_stats says no `{words}`: {outcome}");
     }
+}
+
+#[test]
+fn figures_grow_and_shrink_with_what_is_allocated() {
+    on_library(c("surface/inspect.c").build()).passes();
 }
 
 #[test]

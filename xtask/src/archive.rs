@@ -16,6 +16,9 @@ pub fn weaken(archive: &Path, is_weak: impl Fn(&str) -> bool) -> Result<()> {
     let failure = |error: &dyn std::fmt::Display| Failure::new(format_args!("{}: {error}", archive.display()));
     let mut data = fs::read(archive).map_err(|error| failure(&error))?;
     let places = bindings(&data, is_weak).map_err(|error| failure(&error))?;
+    if places.is_empty() {
+        return Ok(());
+    }
     for place in places {
         data[place] = elf::STB_WEAK << 4 | data[place] & 0xf;
     }

@@ -294,7 +294,7 @@ pub unsafe fn usable_size(block: *const u8) -> usize {
     unsafe { ALLOCATOR.usable_size(block) }
 }
 
-/// Bytes that a block of `size` bytes has.
+/// Bytes that a block of `size` bytes has, at the least.
 pub fn good_size(size: usize) -> usize {
     ALLOCATOR.good_size(size)
 }

@@ -261,7 +261,7 @@ pub unsafe extern "C" fn malloc_usable_size(block: *const u8) -> usize {
     unsafe { raw::usable_size(block) }
 }
 
-/// Usable size of a block that `malloc(size)` would return.
+/// Usable size of a block of `malloc(size)`, at the least: while a thread has little of a size, its blocks may be larger.
 #[unsafe(no_mangle)]
 pub extern "C" fn malloc_good_size(size: usize) -> usize {
     raw::good_size(size)

@@ -44,13 +44,13 @@ fn guards_go_where_their_objects_may() {
 /// Whether a type is `Sync`, as a value: an inherent constant is found before a trait's.
 macro_rules! is {
     ($trait:ident, $type:ty) => {{
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "of the two constants one is found")]
         trait Otherwise {
             const HOLDS: bool = false;
         }
         impl<T: ?Sized> Otherwise for T {}
         struct Ask<T: ?Sized>(std::marker::PhantomData<T>);
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "of the two constants one is found")]
         impl<T: ?Sized + $trait> Ask<T> {
             const HOLDS: bool = true;
         }

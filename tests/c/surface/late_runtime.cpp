@@ -21,20 +21,13 @@ int main(int argc, char **argv) {
     return run();
 }
 #else
+#include "expect.h"
 #include <cstdint>
 #include <cstdio>
 #include <initializer_list>
 #include <new>
 #include <pthread.h>
 
-static int failures;
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            ++failures;                                                                            \
-            std::fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                           \
-        }                                                                                          \
-    } while (0)
 
 static volatile std::size_t most = SIZE_MAX / 2;
 static int calls;
@@ -63,20 +56,20 @@ static void *throwing_thread(void *) {
 extern "C" int run() {
     try {
         ::operator delete(::operator new(most));
-        CHECK(!"reached");
+        EXPECT(!"reached");
     } catch (const std::bad_alloc &) {
     }
-    CHECK(::operator new(most, std::nothrow) == nullptr);
+    EXPECT(::operator new(most, std::nothrow) == nullptr);
     std::set_new_handler(throws);
     try {
         ::operator delete(::operator new(most));
-        CHECK(!"reached");
+        EXPECT(!"reached");
     } catch (int value) {
-        CHECK(value == 42);
+        EXPECT(value == 42);
     }
-    CHECK(calls == 1);
-    CHECK(::operator new(most, std::nothrow) == nullptr);
-    CHECK(calls == 2);
+    EXPECT(calls == 1);
+    EXPECT(::operator new(most, std::nothrow) == nullptr);
+    EXPECT(calls == 2);
 
 #ifdef __GLIBCXX__
     /* Not with LLVM's unwinder: glibc ends threads by GCC's, and the two do not read each other's
@@ -86,12 +79,12 @@ extern "C" int run() {
         pthread_t thread;
         void *result = nullptr;
         unwound = false;
-        CHECK(pthread_create(&thread, nullptr, start, nullptr) == 0);
-        CHECK(pthread_join(thread, &result) == 0 && result == &calls);
+        EXPECT(pthread_create(&thread, nullptr, start, nullptr) == 0);
+        EXPECT(pthread_join(thread, &result) == 0 && result == &calls);
         // The compiler may know that nothrow new does not throw, and then keep no way out for Unwound.
-        CHECK(unwound || start == quiet_thread);
+        EXPECT(unwound || start == quiet_thread);
     }
-    CHECK(calls == 4);
+    EXPECT(calls == 4);
 #endif
     return failures != 0;
 }

@@ -5,7 +5,7 @@
  * leave no count behind and destructors on the way run.
  * Build with C++17 or later, libstdc++ or libc++. Exit 0 = pass; each failure is named on stderr.
  */
-#include "loaded.h"
+#include "expect.h"
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -17,14 +17,6 @@
 
 #include <sys/resource.h>
 
-static int failures;
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            ++failures;                                                                            \
-            std::fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                           \
-        }                                                                                          \
-    } while (0)
 
 /* Beyond the compiler's sight: it may elide news that it can see. */
 static volatile std::size_t most = SIZE_MAX / 2, zero = 0, uneven = 48;
@@ -74,8 +66,8 @@ template <class Exception, class Call> static bool thrown(Call call) {
         Counted on_the_way;
         call();
     } catch (const Exception &) {
-        CHECK(Counted::alive == 0);
-        CHECK(std::uncaught_exceptions() == 0);
+        EXPECT(Counted::alive == 0);
+        EXPECT(std::uncaught_exceptions() == 0);
         return true;
     } catch (...) {
         std::fprintf(stderr, "another exception\n");
@@ -96,7 +88,7 @@ static void *(*const quiet[])() = {nothrow, nothrow_array, nothrow64, nothrow_ar
 
 /* Deletes what it gets; wrapped so that the pairs are one line each. */
 template <class Delete> static void pair(void *block, std::size_t align, Delete end) {
-    CHECK(block != nullptr && reinterpret_cast<std::uintptr_t>(block) % align == 0);
+    EXPECT(block != nullptr && reinterpret_cast<std::uintptr_t>(block) % align == 0);
     end(block);
 }
 
@@ -126,35 +118,35 @@ int main() {
     std::set_new_handler(nullptr);
     for (auto call : throwing) {
         errno = 0;
-        CHECK(thrown<std::bad_alloc>(call));
-        CHECK(errno == ENOMEM);
+        EXPECT(thrown<std::bad_alloc>(call));
+        EXPECT(errno == ENOMEM);
     }
     for (auto call : quiet) {
         errno = 0;
-        CHECK(call() == nullptr);
-        CHECK(errno == ENOMEM);
+        EXPECT(call() == nullptr);
+        EXPECT(errno == ENOMEM);
     }
 
     /* An alignment that is none: at once, no handler can help. */
     std::set_new_handler(throws_other);
-    CHECK(thrown<std::bad_alloc>([] { return ::operator new(8, odd()); }));
-    CHECK(thrown<std::bad_alloc>([] { return ::operator new[](8, odd()); }));
-    CHECK(thrown<std::bad_alloc>([] { return ::operator new(8, none()); }));
-    CHECK(::operator new(8, odd(), std::nothrow) == nullptr);
-    CHECK(::operator new[](8, none(), std::nothrow) == nullptr);
+    EXPECT(thrown<std::bad_alloc>([] { return ::operator new(8, odd()); }));
+    EXPECT(thrown<std::bad_alloc>([] { return ::operator new[](8, odd()); }));
+    EXPECT(thrown<std::bad_alloc>([] { return ::operator new(8, none()); }));
+    EXPECT(::operator new(8, odd(), std::nothrow) == nullptr);
+    EXPECT(::operator new[](8, none(), std::nothrow) == nullptr);
 
     /* A handler that gives up at its third call. */
     for (auto call : throwing) {
         calls = 0;
         std::set_new_handler(gives_up_after_three);
-        CHECK(thrown<std::bad_alloc>(call));
-        CHECK(calls == 3);
+        EXPECT(thrown<std::bad_alloc>(call));
+        EXPECT(calls == 3);
     }
     for (auto call : quiet) {
         calls = 0;
         std::set_new_handler(gives_up_after_three);
-        CHECK(call() == nullptr);
-        CHECK(calls == 3);
+        EXPECT(call() == nullptr);
+        EXPECT(calls == 3);
     }
 
     /* Handlers that throw: many times, so that a leak or a broken stack would show. */
@@ -162,20 +154,20 @@ int main() {
         calls = 0;
         std::set_new_handler(throws_bad_alloc);
         for (auto call : throwing)
-            CHECK(thrown<std::bad_alloc>(call));
+            EXPECT(thrown<std::bad_alloc>(call));
         for (auto call : quiet)
-            CHECK(call() == nullptr && std::uncaught_exceptions() == 0 && !std::current_exception());
+            EXPECT(call() == nullptr && std::uncaught_exceptions() == 0 && !std::current_exception());
         std::set_new_handler(throws_derived);
         for (auto call : throwing)
-            CHECK(thrown<Derived>(call));
+            EXPECT(thrown<Derived>(call));
         for (auto call : quiet)
-            CHECK(call() == nullptr);
+            EXPECT(call() == nullptr);
         std::set_new_handler(throws_other);
         for (auto call : throwing)
-            CHECK(thrown<Other>(call));
+            EXPECT(thrown<Other>(call));
         for (auto call : quiet)
-            CHECK(call() == nullptr && !std::current_exception());
-        CHECK(calls == 24);
+            EXPECT(call() == nullptr && !std::current_exception());
+        EXPECT(calls == 24);
     }
 
     /* Nothrow new in a handler of another exception: that one stays the current one. */
@@ -183,9 +175,9 @@ int main() {
         throw Other{"outer"};
     } catch (const Other &outer) {
         std::set_new_handler(throws_bad_alloc);
-        CHECK(nothrow() == nullptr);
-        CHECK(outer.text == "outer");
-        CHECK(std::current_exception() != nullptr);
+        EXPECT(nothrow() == nullptr);
+        EXPECT(outer.text == "outer");
+        EXPECT(std::current_exception() != nullptr);
     }
 
     /* A handler that finds memory, in an address space of 1 GiB (an emulator may not enforce it). */
@@ -199,14 +191,14 @@ int main() {
     std::set_new_handler(frees);
     while (!help && held.size() < held.capacity())
         held.push_back(::operator new(1 << 20));
-    CHECK(!limited || (calls == 1 && help && held.back() != nullptr));
+    EXPECT(!limited || (calls == 1 && help && held.back() != nullptr));
     for (void *block : held)
         ::operator delete(block);
     std::set_new_handler(nullptr);
 
     try {
         std::string text(most - 100, 'x');
-        CHECK(false);
+        EXPECT(false);
     } catch (const std::exception &) {
     }
     return failures != 0;

@@ -1,9 +1,7 @@
 //! What `run` refuses before anything is started: each with its exit status and a clear line.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{executable, run, scratch, stand_in, stderr, stratalloc};
+use crate::common::{executable, run, scratch, stand_in, stderr, stratalloc};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -120,7 +118,7 @@ fn programs_with_privileges() {
 
 #[test]
 fn scripts_without_a_usable_interpreter() {
-    let folder = scratch("scripts");
+    let folder = scratch("refused-scripts");
     for (name, line, word) in [
         ("lost", "#!/no/such/interpreter\n", "names its interpreter: /no/such/interpreter: no such program"),
         ("bare", "#! \n", "names no interpreter"),

@@ -28,15 +28,13 @@ pub fn stratalloc() -> Command {
 }
 
 /// `stratalloc run --library STAND-IN` with `arguments`.
-#[allow(dead_code)] // Not every test file runs programs.
 pub fn run(arguments: &[&str]) -> Command {
     let mut command = stratalloc();
     command.arg("run").arg("--library").arg(stand_in()).args(arguments);
     command
 }
 
-/// A shared library that writes a report of fixed figures; built once for each test file.
-#[allow(dead_code)]
+/// A shared library that writes a report of fixed figures; built once.
 pub fn stand_in() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -53,7 +51,6 @@ pub fn stand_in() -> &'static Path {
 }
 
 /// A fresh folder for one test.
-#[allow(dead_code)]
 pub fn scratch(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&path);
@@ -63,7 +60,6 @@ pub fn scratch(name: &str) -> PathBuf {
 
 /// Writes an executable file. A shell does it: a file that this process had open for writing could
 /// still be open in the child of another test when it is started.
-#[allow(dead_code)]
 pub fn executable(path: &Path, content: &[u8]) {
     let mut shell = Command::new("sh")
         .args(["-c", "cat > \"$0\" && chmod 755 \"$0\""])
@@ -76,7 +72,6 @@ pub fn executable(path: &Path, content: &[u8]) {
 }
 
 /// Stderr as text.
-#[allow(dead_code)]
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }

@@ -1,9 +1,7 @@
 //! What `run` passes through, unchanged: arguments, streams, exit status, signals, stops.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{executable, run, scratch, stand_in, stderr};
+use crate::common::{executable, run, scratch, stand_in, stderr};
 use std::io::{Read, Write};
 use std::os::fd::FromRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};

@@ -11,7 +11,7 @@ fn output(arguments: &[&str]) -> String {
 
 #[test]
 fn the_table_of_options_in_the_readme_is_the_one_the_program_prints() {
-    let readme = include_str!("../../../README.md");
+    let readme = include_str!("../../../../README.md");
     let table = output(&["options"]);
     assert_eq!(table.lines().count(), 2 + stratalloc_core::options::TABLE.len());
     assert!(readme.contains(&table), "put this table into README.md:\n{table}");

@@ -1,9 +1,7 @@
 //! What `run` tells afterwards, with a stand-in library whose figures are known.
 #![cfg(target_os = "linux")]
 
-mod common;
-
-use common::{run, scratch, stand_in, stderr, stratalloc};
+use crate::common::{run, scratch, stand_in, stderr, stratalloc};
 use std::fs;
 use std::path::Path;
 
