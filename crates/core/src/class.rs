@@ -65,6 +65,12 @@ const GROWN: usize = 64 * 1024;
 /// "How soon do spans grow?").
 const FINE_STEP: usize = 3;
 const COARSE_STEP: usize = 6;
+/// Largest block whose spans grow, bytes: a free one above it is pages that nothing else can use, and of a heap that
+/// frees here and there nearly every span has one (docs/measurements.md, "What do free pages inside of spans cost?").
+const GROWING: usize = 12 * 1024;
+/// Spans of a class from which on each block of whole slices has one to itself. Fewer hold two: that halves the trips to
+/// the page heap, and what they waste is bounded.
+const ALONE: usize = 32;
 /// Spans of a class of which a heap has so many that it will use the next to its end.
 const MANY: usize = 4;
 /// Spans of a class, 7 MiB, with which a heap has much of it; twice as many are very much. Their spans are two and four
@@ -147,11 +153,16 @@ pub fn coarse_class(class: usize) -> usize {
 }
 
 /// Slices of a span of `class` for a heap that has `spans` of that class already: a heap with little of a
-/// class touches little memory for it, one with much takes long spans: up to 64 KiB, and 256 KiB of small blocks.
+/// class touches little memory for it, one with much takes long spans: up to 64 KiB, and 256 KiB of small blocks. Of
+/// blocks above [`GROWING`] they stay short.
 #[inline]
 pub fn slices_of_class(class: usize, spans: usize) -> usize {
     let first = SLICES[class] as usize;
-    let fine = size_of_class(class) <= FINE;
+    let size = size_of_class(class);
+    if size > GROWING {
+        return if spans >= ALONE && size.is_multiple_of(SLICE) { size / SLICE } else { first };
+    }
+    let fine = size <= FINE;
     let doublings = (spans / if fine { FINE_STEP } else { COARSE_STEP }).min(2);
     let mut slices = first << doublings;
     while slices > first && slices * SLICE > GROWN {

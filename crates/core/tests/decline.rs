@@ -75,6 +75,24 @@ fn who_frees_half_declines_by_steps() {
     assert!(held(&rig) <= LITTLE);
 }
 
+/// Pages of a program that holds many: what it frees here and there is not stuck beside what it keeps, but for the two
+/// in each of the first spans.
+#[test]
+fn free_blocks_of_whole_slices_do_not_wait_for_their_neighbours() {
+    const FIRST: usize = 32;
+    for size in [SLICE, 32 << 10] {
+        let rig = Rig::new(4096, Options::DEFAULT);
+        let mut random = Random::new(seed("blocks of whole slices"));
+        let mut blocks: Vec<*mut u8> = (0..1000).map(|_| rig.alloc(size)).collect();
+        shuffle(&mut blocks, &mut random);
+        blocks.split_off(500).into_iter().for_each(|block| rig.free(block));
+        let held = held(&rig);
+        let in_use = blocks.len() * size;
+        assert!((in_use..=in_use + (FIRST + 1) * size).contains(&held), "{held} bytes for {in_use} in use");
+        blocks.into_iter().for_each(|block| rig.free(block));
+    }
+}
+
 #[test]
 fn who_takes_a_span_again_keeps_it() {
     let rig = Rig::new(4096, Options::DEFAULT);

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Barrier, Mutex};
 use std::thread::{scope, yield_now};
+use stratalloc_core::class::SLICE;
 use stratalloc_core::heap::Heap;
 use stratalloc_core::options::Options;
 use stratalloc_os::mock::Mock;
@@ -227,7 +228,7 @@ fn all_free_for_all_while_counted() {
 }
 
 /// Threads come and go, leave blocks behind, and free what others left.
-fn come_and_go(parked: u32, name: &str) {
+fn come_and_go(parked: u32, times: usize, alloc: fn(&mut Worker) -> Block, name: &str) {
     let seed = seed(name);
     let (_mock, allocator) = allocator(Options::DEFAULT.with_parked_heaps(parked).with_dirty_min(1 << 20));
     let allocator = &*allocator;
@@ -236,9 +237,9 @@ fn come_and_go(parked: u32, name: &str) {
         for index in 0..4 {
             let shared = &shared;
             scope.spawn(move || {
-                for round in 0..rounds(400) {
+                for round in 0..rounds(times) {
                     let mut worker = Worker::new(allocator, seed + (round * 4 + index) as u64);
-                    let mut own: Vec<Block> = (0..worker.random.below(150)).map(|_| worker.some()).collect();
+                    let mut own: Vec<Block> = (0..worker.random.below(150)).map(|_| alloc(&mut worker)).collect();
                     while own.len() > worker.random.below(100) {
                         let block = own.swap_remove(worker.random.below(own.len()));
                         worker.free(block);
@@ -262,17 +263,29 @@ fn come_and_go(parked: u32, name: &str) {
 
 #[test]
 fn leaving_threads_heaps_are_adopted() {
-    come_and_go(16, "leaving_threads_heaps_are_adopted");
+    come_and_go(16, 400, |worker| worker.some(), "leaving_threads_heaps_are_adopted");
 }
 
 #[test]
 fn leaving_threads_spans_are_claimed() {
-    come_and_go(0, "leaving_threads_spans_are_claimed");
+    come_and_go(0, 400, |worker| worker.some(), "leaving_threads_spans_are_claimed");
 }
 
 #[test]
 fn some_are_adopted_and_some_dissolved() {
-    come_and_go(1, "some_are_adopted_and_some_dissolved");
+    come_and_go(1, 400, |worker| worker.some(), "some_are_adopted_and_some_dissolved");
+}
+
+/// Blocks that have a span to themselves: who frees one for another gives the span back, whoever is awake.
+#[test]
+fn blocks_of_whole_slices_pass_between_threads_that_leave() {
+    for parked in [0, 1, 16] {
+        let alloc = |worker: &mut Worker| {
+            let slices = 1 + worker.random.below(2);
+            worker.alloc(slices * SLICE)
+        };
+        come_and_go(parked, 60, alloc, "blocks_of_whole_slices_pass_between_threads_that_leave");
+    }
 }
 
 /// Threads that find the stores short at the same moment: one's memory is enough for all of them.

@@ -173,7 +173,10 @@ impl<O: Os> Allocator<O> {
                 Place::Full => {
                     if self.check_free(heap, span) {
                         (*heap).full.remove(span);
-                        self.file(heap, span, (*span).capacity - 1);
+                        match (*span).capacity - 1 {
+                            0 => self.retire_or_use(heap, span),
+                            used => self.file(heap, span, used),
+                        }
                     } else {
                         (*span).set_countdown(1);
                     }
@@ -207,8 +210,8 @@ impl<O: Os> Allocator<O> {
         }
     }
 
-    /// An available span has become empty. Where the current span of the class has no free block at
-    /// hand, the two change places, so that memory in use is used again before fresh pages are.
+    /// An available span, or a full one of one block, has become empty. Where the current span of the class has no free
+    /// block at hand, the two change places, so that memory in use is used again before fresh pages are.
     ///
     /// # Safety
     /// The caller has the tenure of the heap that owns the span; the span is in no list.
