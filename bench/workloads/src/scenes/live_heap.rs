@@ -9,11 +9,16 @@
 //! A run on a heap of gigabytes wants one and a half times the memory; the harness leaves it out where the
 //! machine has less (see [`memory`]).
 //!
+//! After it is measured, each run does the same once more without an allocator: a random block is read and written over
+//! where it is. What that takes per block ("ns per rewrite in place") is what the heap's size costs the program itself.
+//!
 //! **Source**: the sizes have the form published of Google's fleet ([`FLEET`]); replacing at random is the steady state of
 //! alloc-test (S. Ignatchenko, "Testing memory allocators", ithare.com).
 //!
 //! **Sensitive to** cache and TLB misses in the allocator's own records, to searches that grow with the heap, and to bytes
 //! lost between blocks.
+
+use std::time::{Duration, Instant};
 
 use stratalloc_bench_protocol::Group;
 
@@ -106,6 +111,21 @@ fn replace(nominal: u64, parameters: &Parameters, run: &mut Run) {
     run.extra("resident bytes per live byte at end", resident as f64 / live as f64);
     run.extra("bytes of overhead per block", resident.saturating_sub(live) as f64 / heap.len() as f64);
     run.extra("ns per replacement", time.as_nanos() as f64 / replacements as f64);
+    let time = rewrite(&mut heap, replacements, &mut random);
+    run.extra("ns per rewrite in place", time.as_nanos() as f64 / replacements as f64);
+}
+
+/// What the replacements do beside the calls: as many blocks read and written over as a whole.
+fn rewrite(heap: &mut [Box<[u8]>], replacements: u64, random: &mut Random) -> Duration {
+    let start = Instant::now();
+    for _ in 0..replacements {
+        let place = random.index(heap.len());
+        let size = FLEET.pick(random);
+        let sum = mix(place as u64 ^ shapes::read(&heap[place]));
+        heap[place].fill(sum as u8 ^ size as u8);
+    }
+    std::hint::black_box(heap);
+    start.elapsed()
 }
 
 /// Ends the process where the machine has too little free memory: somebody else took it since the harness looked.
@@ -138,10 +158,15 @@ mod tests {
             let outcome = run.finish(workload.name, 1, None).unwrap();
             let ratio = outcome.extra.iter().find(|(name, _)| name.starts_with("resident")).unwrap().1;
             let blocks = outcome.extra.iter().find(|(name, _)| name.starts_with("bytes of overhead")).unwrap().1;
+            let alone = outcome.extra.iter().find(|(name, _)| name == "ns per rewrite in place").unwrap().1;
             // A hundredth of the heap is there: its peak tells its size, to within what the test's own process holds.
             let held = (wanted as f64 / 1.5 * 0.01).max(65536.0) / 1024.0;
             let peak = outcome.peak_rss as f64;
-            assert!(peak > held && ratio.is_finite() && blocks.is_finite(), "{}: {peak} KiB", workload.name);
+            assert!(
+                peak > held && ratio.is_finite() && blocks.is_finite() && alone > 0.0,
+                "{}: {peak} KiB",
+                workload.name
+            );
         }
         assert_eq!(memory("live-8g"), Some(12 << 30));
         assert_eq!(memory("live-1m"), Some(3 << 19));
