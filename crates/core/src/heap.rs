@@ -130,8 +130,8 @@ pub struct Heap {
     batches: Batches,
     /// Blocks of each class that a coarser one's span served.
     young: [u8; CLASSES],
-    /// Spans of each class that it took and did not give back, about: what it claimed does not count.
-    spans: [u8; CLASSES],
+    /// Small spans of each class.
+    spans: [u32; CLASSES],
     /// Checks of own frees left before they are only sampled.
     checks: u32,
     /// Who may touch all of the above; and the tokens sent here.

@@ -63,6 +63,7 @@ impl Heap {
             extent.slices += (*span).slices;
             extent.highest = extent.highest.max(extent.slices);
             (*heap).declines = false;
+            (*heap).spans[(*span).class as usize] += 1;
         }
     }
 
@@ -72,7 +73,11 @@ impl Heap {
     /// As for [`gained`](Self::gained).
     pub(super) unsafe fn lost(heap: *mut Heap, span: *mut Span) {
         // SAFETY: as above.
-        unsafe { (*heap).extent.slices = (*heap).extent.slices.saturating_sub((*span).slices) };
+        unsafe {
+            (*heap).extent.slices = (*heap).extent.slices.saturating_sub((*span).slices);
+            let spans = &mut (*heap).spans[(*span).class as usize];
+            *spans = spans.saturating_sub(1);
+        }
     }
 }
 
