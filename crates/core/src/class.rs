@@ -154,7 +154,7 @@ pub fn coarse_class(class: usize) -> usize {
 
 /// Slices of a span of `class` for a heap that has `spans` of that class already: a heap with little of a
 /// class touches little memory for it, one with much takes long spans: up to 64 KiB, and 256 KiB of small blocks. Of
-/// blocks above [`GROWING`] they stay short.
+/// blocks above 12 KiB they stay short.
 #[inline]
 pub fn slices_of_class(class: usize, spans: usize) -> usize {
     let first = SLICES[class] as usize;
