@@ -56,6 +56,7 @@ impl Heap {
     ///
     /// # Safety
     /// The caller has the tenure of the heap, which owns the span.
+    #[inline(always)]
     pub(super) unsafe fn gained(heap: *mut Heap, span: *mut Span) {
         // SAFETY: the caller's heap and span.
         unsafe {
