@@ -130,8 +130,10 @@ pub struct Heap {
     batches: Batches,
     /// Blocks of each class that a coarser one's span served.
     young: [u8; CLASSES],
-    /// Small spans of each class.
-    spans: [u32; CLASSES],
+    /// Spans of each class that it took and did not give back, 255 at most: those that others gave back go on counting, so
+    /// that a heap whose blocks others free takes long ones, which are fewer locks (docs/measurements.md, "Does a heap
+    /// know how many spans it has?"). What it claimed does not count.
+    spans: [u8; CLASSES],
     /// Checks of own frees left before they are only sampled.
     checks: u32,
     /// Who may touch all of the above; and the tokens sent here.

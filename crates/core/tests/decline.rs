@@ -144,31 +144,6 @@ fn blocks_that_others_free_count() {
     assert!(left <= LITTLE, "{left} bytes");
 }
 
-/// However many spans of a class it had that others gave back: one that has few takes short ones.
-#[test]
-fn spans_that_others_give_back_are_had_no_longer() {
-    let rig = Rig::new(4096, Options::DEFAULT);
-    let round = |blocks: usize| {
-        let blocks: Vec<_> = (0..blocks).map(|_| rig.alloc(1000)).collect();
-        let held = held(&rig);
-        as_thread(1, || {
-            let other = rig.allocator.adopt();
-            // SAFETY: that thread's heap; blocks of ours.
-            unsafe {
-                blocks.into_iter().for_each(|block| rig.allocator.dealloc(other, block));
-                rig.allocator.flush_batches(other);
-                rig.allocator.park(other);
-            }
-        });
-        held
-    };
-    let first = round(10);
-    for _ in 0..20 {
-        assert!(round(1000) >= 1000 * 1000);
-    }
-    assert!(round(10) <= first + SLICE, "{first} bytes at first");
-}
-
 #[test]
 fn a_parked_heap_declines_as_others_free() {
     let rig = Rig::new(4096, Options::DEFAULT);

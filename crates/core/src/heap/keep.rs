@@ -56,7 +56,6 @@ impl Heap {
     ///
     /// # Safety
     /// The caller has the tenure of the heap, which owns the span.
-    #[inline(always)]
     pub(super) unsafe fn gained(heap: *mut Heap, span: *mut Span) {
         // SAFETY: the caller's heap and span.
         unsafe {
@@ -64,7 +63,6 @@ impl Heap {
             extent.slices += (*span).slices;
             extent.highest = extent.highest.max(extent.slices);
             (*heap).declines = false;
-            (*heap).spans[(*span).class as usize] += 1;
         }
     }
 
@@ -74,11 +72,7 @@ impl Heap {
     /// As for [`gained`](Self::gained).
     pub(super) unsafe fn lost(heap: *mut Heap, span: *mut Span) {
         // SAFETY: as above.
-        unsafe {
-            (*heap).extent.slices = (*heap).extent.slices.saturating_sub((*span).slices);
-            let spans = &mut (*heap).spans[(*span).class as usize];
-            *spans = spans.saturating_sub(1);
-        }
+        unsafe { (*heap).extent.slices = (*heap).extent.slices.saturating_sub((*span).slices) };
     }
 }
 

@@ -170,9 +170,9 @@ impl<O: Os> Allocator<O> {
         debug_assert!(class < CLASSES);
         // SAFETY: a span that the page heap just made is the caller's alone.
         unsafe {
-            let spans = (*heap).spans[class] as usize;
-            let slices = slices_of_class(class, spans);
-            let purpose = if has_many(spans) { Purpose::Many } else { Purpose::Few };
+            let spans = (*heap).spans[class];
+            let slices = slices_of_class(class, spans as usize);
+            let purpose = if has_many(spans as usize) { Purpose::Many } else { Purpose::Few };
             let span = self.alloc_span((*heap).node as usize, slices, 1, purpose, |span, zero| {
                 (*span).kind = Kind::Small;
                 (*span).set_place(Place::None);
@@ -189,6 +189,7 @@ impl<O: Os> Allocator<O> {
                 (*span).owner.store(addr(heap), Ordering::Release);
             });
             if !span.is_null() {
+                (*heap).spans[class] = spans.saturating_add(1);
                 Heap::gained(heap, span);
             }
             span

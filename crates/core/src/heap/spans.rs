@@ -86,6 +86,8 @@ impl<O: Os> Allocator<O> {
         unsafe {
             (*span).list = &raw mut (*span).free;
             if used == 0 {
+                let class = (*span).class as usize;
+                (*heap).spans[class] = (*heap).spans[class].saturating_sub(1);
                 Heap::lost(heap, span);
                 self.release(span);
             } else if (*span).free.is_null() && (*span).is_spent() {
