@@ -13,7 +13,6 @@
 #include <unistd.h>
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
-
 static void *volatile small[1000];
 static void *volatile large;
 

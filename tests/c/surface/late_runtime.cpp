@@ -28,7 +28,6 @@ int main(int argc, char **argv) {
 #include <new>
 #include <pthread.h>
 
-
 static volatile std::size_t most = SIZE_MAX / 2;
 static int calls;
 static bool unwound;

@@ -17,7 +17,6 @@
 
 #include <sys/resource.h>
 
-
 /* Beyond the compiler's sight: it may elide news that it can see. */
 static volatile std::size_t most = SIZE_MAX / 2, zero = 0, uneven = 48;
 static const std::align_val_t a64{64};
