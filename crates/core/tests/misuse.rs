@@ -127,6 +127,14 @@ fn blocks_whose_memory_went_back_are_told_so() {
         assert_eq!(rig.free_elsewhere(block), "");
     }
     assert!(rig.free_elsewhere(blocks[0]).contains("already freed"));
+    // Of blocks that have spans to themselves the first becomes the current one, and the second goes back.
+    let blocks: Vec<_> = (0..100).map(|_| rig.alloc(SLICE)).collect();
+    for &block in &blocks[80..82] {
+        assert_eq!(rig.free(block), "");
+    }
+    for &block in &blocks[80..82] {
+        assert!(rig.free(block).contains("already freed"));
+    }
 }
 
 #[test]
