@@ -11,7 +11,7 @@
 //!   freed of the spans of threads that did nothing for as long (complete lists: [`crate::remote`]), and ends
 //!   when nothing is dirty. (With `dirty_percent` 0 the peak does not count.)
 //! * It starts in a process that already runs threads, when there is something to do; in a process
-//!   of one thread only where *churn* is proven: 8 MiB that were given back of late were needed again.
+//!   of one thread only where *churn* is proven: 4 MiB that were given back of late were needed again.
 //!   A second thread breaks `unshare` and `setns`; programs that live by those do not churn.
 //! * Any free of a span also purges what has been free for `purge_delay`.
 //!
@@ -35,8 +35,10 @@ use core::ptr::NonNull;
 /// A run of at least so many slices that is purged whole is unmapped: its address space and its
 /// commit charge go back too: 32 MiB.
 pub(crate) const UNMAP: usize = (32 << 20) / SLICE;
-/// Slices given back and taken again of late that prove churn: 8 MiB.
-const CHURN: usize = (8 << 20) / SLICE;
+/// Slices given back and taken again of late that prove churn: 4 MiB. Until then a process of one thread gives back what
+/// it needs again; with more to prove it, those of some tens of MiB spend a part of their time so (docs/measurements.md,
+/// "When is churn proven?").
+const CHURN: usize = (4 << 20) / SLICE;
 /// Less than one in so many slices of the recent peak is in use where all of it was freed, but for what programs keep.
 const DRAINED: usize = 64;
 /// Slices that go back together where the budget is exceeded, 256 KiB: a call for each costs more than it is.

@@ -307,6 +307,20 @@ fn without_a_share_peaks_do_not_count() {
     }
 }
 
+/// Three of the four MiB that would prove churn: a process of one thread stays one.
+#[test]
+fn little_that_is_needed_again_is_no_churn() {
+    let rig = Rig::new(4096, Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(10));
+    for round in 0..2 {
+        let blocks = [(); 4].map(|()| rig.alloc(MIB));
+        blocks.into_iter().for_each(|block| rig.free(block));
+        assert_eq!((rig.dirty(), rig.mock.count(Call::Spawn)), (MIB / 4 * 3, 0), "round {round}");
+    }
+    let blocks = [(); 4].map(|()| rig.alloc(MIB));
+    blocks.into_iter().for_each(|block| rig.free(block));
+    assert!(rig.mock.has_purger(), "twice that");
+}
+
 #[test]
 fn churn_at_long_intervals_is_none() {
     let rig = Rig::new(4096, Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(10));
