@@ -255,13 +255,16 @@ fn what_a_heap_keeps_goes_back_when_no_thread_comes_for_it() {
     }
 }
 
+/// Allocates as many blocks of 1 MiB, and frees all of them.
+fn come_and_go(rig: &Rig, blocks: usize) {
+    let blocks: Vec<_> = (0..blocks).map(|_| rig.alloc(MIB)).collect();
+    blocks.into_iter().for_each(|block| rig.free(block));
+}
+
 #[test]
 fn churn_of_one_thread_starts_the_purge_thread() {
     let rig = Rig::new(4096, Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(10));
-    let round = || {
-        let blocks = [(); 10].map(|()| rig.alloc(MIB));
-        blocks.into_iter().for_each(|block| rig.free(block));
-    };
+    let round = || come_and_go(&rig, 10);
     round();
     let left = (rig.dirty(), rig.mock.count(Call::Spawn));
     assert_eq!(left, (MIB / 4 * 3, 0), "who frees once does not churn; all of a peak, and does not need it");
@@ -300,8 +303,7 @@ fn without_a_share_peaks_do_not_count() {
     let rig = Rig::new(4096, Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(0));
     rig.mock.set_threaded(true);
     for _ in 0..3 {
-        let blocks = [(); 10].map(|()| rig.alloc(MIB));
-        blocks.into_iter().for_each(|block| rig.free(block));
+        come_and_go(&rig, 10);
         assert!(rig.mock.has_purger());
         assert_eq!(rig.dirty(), MIB);
     }
@@ -312,12 +314,10 @@ fn without_a_share_peaks_do_not_count() {
 fn little_that_is_needed_again_is_no_churn() {
     let rig = Rig::new(4096, Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(10));
     for round in 0..2 {
-        let blocks = [(); 4].map(|()| rig.alloc(MIB));
-        blocks.into_iter().for_each(|block| rig.free(block));
+        come_and_go(&rig, 4);
         assert_eq!((rig.dirty(), rig.mock.count(Call::Spawn)), (MIB / 4 * 3, 0), "round {round}");
     }
-    let blocks = [(); 4].map(|()| rig.alloc(MIB));
-    blocks.into_iter().for_each(|block| rig.free(block));
+    come_and_go(&rig, 4);
     assert!(rig.mock.has_purger(), "twice that");
 }
 
@@ -325,8 +325,7 @@ fn little_that_is_needed_again_is_no_churn() {
 fn churn_at_long_intervals_is_none() {
     let rig = Rig::new(4096, Options::DEFAULT.with_dirty_min(MIB).with_dirty_percent(10));
     for _ in 0..10 {
-        let blocks = [(); 10].map(|()| rig.alloc(MIB));
-        blocks.into_iter().for_each(|block| rig.free(block));
+        come_and_go(&rig, 10);
         assert_eq!(rig.mock.count(Call::Spawn), 0);
         rig.mock.advance(3000);
     }
